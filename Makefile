@@ -1,0 +1,40 @@
+# The course in targets; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help lab test bench data execute check clean
+
+BIN := .venv/bin
+READY := .venv/.ready
+# Root needs --allow-root, and has no browser to open; nor has a machine without a screen.
+NO_SCREEN := $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes))
+LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root --no-browser,$(if $(NO_SCREEN),--no-browser))
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+lab: data ## set up what is missing, and open JupyterLab on the first lesson
+	$(BIN)/jupyter lab $(LAB_FLAGS) notebooks/01_convolution_filters.ipynb
+
+test: data ## set up what is missing, and run every notebook and all tests
+	$(BIN)/pytest
+
+bench: data ## time the course against what people would use instead
+	$(BIN)/python -m benchmarks
+
+data: $(READY) ## get and verify Fashion-MNIST
+	@$(BIN)/python -m helpers.data || echo "Lessons 1 and 2 run without Fashion-MNIST."
+
+execute: $(READY) ## run the notebooks named in NB="…" (default: all) and keep their outputs
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NB),notebooks/*.ipynb)
+
+check: $(READY) ## lint and type-check
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean: ## remove the environment (data and notebooks stay)
+	rm -rf .venv
+
+$(READY): pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; python3 is " + sys.version)'
+	python3 -m venv .venv || { rm -rf .venv; exit 1; }
+	@echo "Installing; the first time this fetches up to 3 GB (on Linux, PyTorch brings its CUDA libraries)."
+	$(BIN)/pip install -e ".[test,dev]"
+	@touch $@

@@ -1,0 +1,10 @@
+"""What the notebooks of the course import: the ideas of the lessons, made robust and fast.
+
+Nothing is imported here, so that ``import helpers`` costs nothing; a lesson imports the modules that it uses.
+From the ground up, a module imports only modules on floors below its own:
+
+0. ``images``, ``filters``
+1. ``data``, ``models``
+2. ``training``
+3. ``plotting``, ``widgets``, ``checks``
+"""

@@ -1,0 +1,207 @@
+"""Train a classifier and say how good it is. Lesson 3 writes the loop by hand; this is the same, made robust and fast."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from sklearn import metrics
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from tqdm.auto import tqdm
+
+Batch = tuple[Tensor, Tensor]
+
+
+def best_device() -> torch.device:
+    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 matrices itself; emulated, they are slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        abilities = torch.cpu.get_capabilities()
+        return any(abilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """The context to run a network in: bfloat16 autocast where the hardware has it, plain float32 elsewhere."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device))
+
+
+@dataclass
+class History:
+    """What a training run leaves: one number for each epoch in each list. Losses are means over pictures."""
+
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    test_loss: list[float] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a classifier did on N pictures: its ``logits`` ``(N, K)`` in float32 and the true ``labels`` ``(N,)``."""
+
+    logits: Tensor
+    labels: Tensor
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Softmax of the logits, ``(N, K)``."""
+        return self.logits.softmax(dim=1)
+
+    @cached_property
+    def predictions(self) -> Tensor:
+        """The class with the highest score, ``(N,)``."""
+        return self.logits.argmax(dim=1)
+
+    @property
+    def loss(self) -> float:
+        """Cross-entropy, the mean over pictures (not over batches, whose last one may be short)."""
+        return cross_entropy(self.logits, self.labels).item()
+
+    @property
+    def accuracy(self) -> float:
+        """The share of pictures whose prediction is their label."""
+        return (self.predictions == self.labels).float().mean().item()
+
+    @cached_property
+    def confusion(self) -> Tensor:
+        """Counts ``(K, K)``: row = true class, column = predicted class."""
+        classes = range(self.logits.shape[1])
+        return torch.from_numpy(metrics.confusion_matrix(self.labels, self.predictions, labels=classes))
+
+    @property
+    def class_accuracy(self) -> Tensor:
+        """The share of each true class that was recognised, ``(K,)``; NaN for a class without pictures."""
+        return self.confusion.diag() / self.confusion.sum(dim=1)
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
+    """The model's scores for every picture in ``batches``, in their order.
+
+    Args:
+        model: maps ``(N, C, H, W)`` to logits ``(N, K)``.
+        batches: yields ``(images, labels)``: a DataLoader or :class:`helpers.data.Batches`.
+
+    Raises:
+        ValueError: there is no picture in ``batches``.
+    """
+    device = _device_of(model)
+    logits, labels = [], []
+    with inference(model), mixed_precision(device):
+        for images, targets in batches:
+            logits.append(model(images.to(device)).float().cpu())
+            labels.append(targets)
+    if not logits:
+        raise ValueError("evaluate was given no batches, and needs at least one picture")
+    return Evaluation(torch.cat(logits), torch.cat(labels))
+
+
+def train(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    *,
+    test_batches: Iterable[Batch] | None = None,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    seed: int = 0,
+    callback: Callable[[int, History], None] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a classifier with cross-entropy.
+
+    An interrupt (the stop button, Ctrl-C) ends the run early: the history so far comes back with
+    ``interrupted`` set, and the model is usable as it stands. The global random state is left as it was.
+
+    Args:
+        model: maps ``(N, C, H, W)`` to logits ``(N, K)``; trained where its weights are.
+        batches: yields ``(images, labels)``, anew for each epoch.
+        optimizer: made with the model's parameters.
+        epochs: passes over ``batches``.
+        test_batches: evaluated after each epoch, where given.
+        scheduler: stepped once for each batch.
+        seed: of what the model itself draws, such as dropout.
+        callback: called with the epoch, counted from 1, and the history so far.
+        progress: whether to show a progress bar.
+
+    Returns:
+        A :class:`History`; its training accuracy is the running one, measured while the weights change.
+    """
+    device, history = _device_of(model), History()
+    start = time.perf_counter()
+    model.to(memory_format=torch.channels_last)  # the order that convolutions are fastest in
+    with _own_random_state(device, seed), tqdm(total=epochs * len(batches), disable=not progress, unit="batch") as bar:
+        try:
+            for epoch in range(1, epochs + 1):
+                loss, accuracy = _train_epoch(model, batches, optimizer, scheduler, device, bar)
+                history.train_loss.append(loss)
+                history.train_accuracy.append(accuracy)
+                if test_batches is not None:
+                    result = evaluate(model, test_batches)
+                    history.test_loss.append(result.loss)
+                    history.test_accuracy.append(result.accuracy)
+                history.seconds.append(time.perf_counter() - start)
+                bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in vars(history).items() if name != "interrupted" and values})
+                if callback:
+                    callback(epoch, history)
+        except KeyboardInterrupt:
+            history.interrupted = True
+    return history
+
+
+def _train_epoch(model, batches, optimizer, scheduler, device, bar) -> tuple[float, float]:
+    model.train()
+    total = torch.zeros(3, device=device)  # loss summed over pictures, pictures right, pictures: read once an epoch
+    for images, labels in batches:
+        images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
+        with mixed_precision(device):
+            logits = model(images)
+        loss = cross_entropy(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        right = (logits.argmax(dim=1) == labels).sum()
+        total += torch.stack([loss.detach() * len(labels), right, torch.tensor(len(labels), device=device)])
+        bar.update()
+    return (total[0] / total[2]).item(), (total[1] / total[2]).item()
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+@contextmanager
+def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
