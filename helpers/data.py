@@ -95,7 +95,11 @@ def _debian_mirror() -> Iterator[Path]:
         lists, cache = Path(folder, "lists"), Path(folder, "cache")
         (lists / "partial").mkdir(parents=True)
         (cache / "archives" / "partial").mkdir(parents=True)
-        options = [f"-oDir::State::Lists={lists}", f"-oDir::Cache={cache}", f"-oAcquire::http::Timeout={TIMEOUT_SECONDS}"]
+        options = [
+            f"-oDir::State::Lists={lists}",
+            f"-oDir::Cache={cache}",
+            f"-oAcquire::http::Timeout={TIMEOUT_SECONDS}",
+        ]
         for words in (["update"], ["download", "dataset-fashion-mnist"]):
             _run(["apt-get", "-q", *options, *words], folder)
         (package,) = Path(folder).glob("dataset-fashion-mnist*.deb")

@@ -1,10 +1,11 @@
-"""Train a classifier and say how good it is. Lesson 3 writes the loop by hand; this is the same, made robust and fast."""
+"""Train a classifier, and say how good it is. Lesson 3 writes both by hand; this is the same, robust and fast."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from sklearn import metrics
@@ -12,7 +13,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
+from helpers.models import inference
+
 Batch = tuple[Tensor, Tensor]
+
+
+class SizedBatches(Protocol):
+    """What gives batches anew at each pass, and says how many: a DataLoader, or :class:`helpers.data.Batches`."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def __len__(self) -> int: ...
 
 
 def best_device() -> torch.device:
@@ -47,6 +58,11 @@ class History:
     test_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     interrupted: bool = False
+
+    def latest(self) -> dict[str, str]:
+        """The last epoch's losses and accuracies, by name, as short texts."""
+        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+        return {name: f"{values[-1]:.3f}" for name in names if (values := getattr(self, name))}
 
 
 @dataclass(frozen=True)
@@ -88,19 +104,6 @@ class Evaluation:
         return self.confusion.diag() / self.confusion.sum(dim=1)
 
 
-@contextmanager
-def inference(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
     """The model's scores for every picture in ``batches``, in their order.
 
@@ -124,7 +127,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
 
 def train(
     model: nn.Module,
-    batches: Iterable[Batch],
+    batches: SizedBatches,
     optimizer: torch.optim.Optimizer,
     epochs: int,
     *,
@@ -167,7 +170,7 @@ def train(
                     history.test_loss.append(result.loss)
                     history.test_accuracy.append(result.accuracy)
                 history.seconds.append(time.perf_counter() - start)
-                bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in vars(history).items() if name != "interrupted" and values})
+                bar.set_postfix(history.latest())
                 if callback:
                     callback(epoch, history)
         except KeyboardInterrupt:

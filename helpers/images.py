@@ -1,0 +1,120 @@
+"""Pictures: the ones that ship with the course's libraries, and anyone's own.
+
+A picture is a float32 tensor ``(3, H, W)`` with values in [0, 1]. Lesson 1 explains the order of its axes.
+"""
+
+import io
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import skimage.data
+import sklearn.datasets
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+URL_TIMEOUT_SECONDS = 30
+
+# All of them lie in the wheels of scikit-image and scikit-learn: nothing is downloaded.
+SAMPLES: dict[str, Callable[[], np.ndarray]] = {
+    "astronaut": skimage.data.astronaut,
+    "brick": skimage.data.brick,
+    "camera": skimage.data.camera,
+    "chelsea": skimage.data.chelsea,
+    "china": lambda: sklearn.datasets.load_sample_image("china.jpg"),
+    "coffee": skimage.data.coffee,
+    "coins": skimage.data.coins,
+    "flower": lambda: sklearn.datasets.load_sample_image("flower.jpg"),
+    "grass": skimage.data.grass,
+    "rocket": skimage.data.rocket,
+}
+
+
+def sample(name: str) -> Tensor:
+    """One of the sample pictures, ``(3, H, W)``; :data:`SAMPLES` has their names. Grey ones have equal channels."""
+    if name not in SAMPLES:
+        raise ValueError(f"name must be one of {', '.join(SAMPLES)}, not {name!r}")
+    return _from_array(SAMPLES[name]())
+
+
+def read(source: str | Path | Image.Image | np.ndarray | Tensor) -> Tensor:
+    """Anyone's picture as ``(3, H, W)``, float32 in [0, 1].
+
+    EXIF orientation is obeyed, transparency is laid over white, and grey becomes three equal channels.
+
+    Args:
+        source: a path, an http(s) URL, a PIL image, an array ``(H, W)`` or ``(H, W, 1 | 3 | 4)``, or a tensor
+            ``(H, W)`` or ``(1 | 3 | 4, H, W)``. Whole numbers are divided by the largest one that their type
+            holds; other numbers must lie in [0, 1].
+
+    Raises:
+        ValueError: it is no picture, or not in one of these forms.
+        OSError: the file or the address cannot be read.
+    """
+    if isinstance(source, Tensor):
+        array = source.detach().cpu().numpy()
+        return _from_array(array if array.ndim == 2 else np.moveaxis(array, 0, -1))
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pil(source)
+    try:
+        with Image.open(_open(str(source))) as opened:
+            return _from_pil(opened)
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{source} cannot be read as a picture: {error}") from None
+
+
+def _open(source: str) -> str | io.BytesIO:
+    if not source.startswith(("http://", "https://")):
+        return source
+    try:
+        with urllib.request.urlopen(source, timeout=URL_TIMEOUT_SECONDS) as response:
+            return io.BytesIO(response.read())
+    except (URLError, TimeoutError) as error:
+        raise OSError(f"{source} cannot be fetched: {error}") from None
+
+
+def _from_pil(picture: Image.Image) -> Tensor:
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16-bit grey, whichever of PIL's names it has
+        return _from_array(np.asarray(picture).astype(np.uint16))
+    return _from_array(np.asarray(picture.convert("RGBA")))
+
+
+def _from_array(array: np.ndarray) -> Tensor:
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise ValueError(f"a picture has the shape (H, W), or that and 1, 3 or 4 channels, not {array.shape}")
+    if np.issubdtype(array.dtype, np.integer):
+        picture = array / np.iinfo(array.dtype).max
+    else:
+        picture = array.astype(np.float64)
+        if not (picture.min() >= 0 and picture.max() <= 1):  # also refuses NaN
+            raise ValueError(
+                f"a picture's values lie in [0, 1], and these in [{picture.min():.3g}, {picture.max():.3g}]"
+            )
+    if picture.shape[2] == 4:
+        colour, alpha = picture[..., :3], picture[..., 3:]
+        picture = colour * alpha + (1 - alpha)
+    picture = np.broadcast_to(picture, (*picture.shape[:2], 3))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, -1, 0), dtype=np.float32))
+
+
+def to_gray(picture: Tensor) -> Tensor:
+    """Luma of a colour picture: ``(…, 3, H, W)`` to ``(…, 1, H, W)``, weighted as ITU-R BT.601 says."""
+    weights = picture.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    return (picture * weights).sum(dim=-3, keepdim=True)
+
+
+def to_array(picture: Tensor) -> np.ndarray:
+    """A picture as matplotlib wants it: ``(3, H, W)`` to ``(H, W, 3)``, a map ``(1, H, W)`` to ``(H, W)``."""
+    array = picture.detach().float().cpu().numpy()
+    if array.ndim == 2:
+        return array
+    if array.ndim != 3 or array.shape[0] not in (1, 3):
+        raise ValueError(f"picture must have the shape (H, W), (1, H, W) or (3, H, W), not {tuple(array.shape)}")
+    return array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)

@@ -1,0 +1,170 @@
+"""The networks that the lessons define, and the arithmetic of layer sizes.
+
+Each takes pictures in [0, 1] and normalises them itself, where it wants them normalised; each gives logits.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+# Of the pixels of Fashion-MNIST's training set, in [0, 1]; lesson 3 computes them.
+FASHION_MEAN, FASHION_STD = 0.2860, 0.3530
+
+
+def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+    """Rows (or columns) that a convolution or pooling makes of ``size``: ``(W − F + 2P) / S + 1``, rounded down.
+
+    Dilation spreads a kernel of F over ``dilation · (F − 1) + 1`` rows. Lesson 1 derives it.
+
+    Raises:
+        ValueError: a size, stride or dilation below 1, a padding below 0, or a kernel larger than the padded input.
+    """
+    for name, value, least in (
+        ("size", size, 1),
+        ("kernel_size", kernel_size, 1),
+        ("stride", stride, 1),
+        ("padding", padding, 0),
+        ("dilation", dilation, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    span, padded = dilation * (kernel_size - 1) + 1, size + 2 * padding
+    if span > padded:
+        raise ValueError(f"a kernel that spans {span} rows does not fit into {padded} (size {size}, padding {padding})")
+    return (padded - span) // stride + 1
+
+
+def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
+    """Input rows that one output sees through a stack of ``(kernel_size, stride)`` layers. Lesson 2 derives it."""
+    field, jump = 1, 1
+    for kernel_size, stride in layers:
+        field += (kernel_size - 1) * jump
+        jump *= stride
+    return field
+
+
+class FilterNet(nn.Module):
+    """One convolution with given, fixed filters, then ReLU (lesson 1); with a pooling layer, lesson 2's ``PoolNet``.
+
+    Args:
+        filters: ``(out_channels, kH, kW)``, for grey pictures.
+    """
+
+    def __init__(self, filters: Tensor) -> None:
+        super().__init__()
+        if filters.ndim != 3:
+            raise ValueError(f"filters must have the shape (out_channels, kH, kW), not {tuple(filters.shape)}")
+        self.conv = nn.Conv2d(1, len(filters), (filters.shape[1], filters.shape[2]), bias=False)
+        self.conv.weight = nn.Parameter(filters.unsqueeze(1).clone(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``(N, 1, H, W)`` to the feature maps before and after ReLU, both ``(N, out_channels, H', W')``."""
+        convolved = self.conv(x)
+        return convolved, relu(convolved)
+
+
+class PoolNet(FilterNet):
+    """:class:`FilterNet` followed by max pooling (lesson 2)."""
+
+    def __init__(self, filters: Tensor, kernel_size: int = 4, stride: int | None = None) -> None:
+        super().__init__(filters)
+        self.pool = nn.MaxPool2d(kernel_size, stride)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        """``(N, 1, H, W)`` to the maps after convolution, after ReLU, and after pooling."""
+        convolved, activated = super().forward(x)
+        return convolved, activated, self.pool(activated)
+
+
+class Normalize(nn.Module):
+    """``(x − mean) / std``, inside the network, so that nothing outside it sees normalised pixels."""
+
+    def __init__(self, mean: float = FASHION_MEAN, std: float = FASHION_STD) -> None:
+        super().__init__()
+        self.mean, self.std = mean, std
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return (x - self.mean) / self.std
+
+
+class FashionNet(nn.Sequential):
+    """The classifier of lessons 3 and 4: two convolutions, each with ReLU and pooling, and two dense layers.
+
+    Args:
+        spatial_dropout: probability that a whole feature map is dropped, after each pooling (``Dropout2d``).
+        dropout: probability that a node of the hidden dense layer is dropped.
+    """
+
+    def __init__(self, spatial_dropout: float = 0.0, dropout: float = 0.0) -> None:
+        super().__init__(
+            Normalize(),
+            *(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)),
+            *(nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)),
+            nn.Flatten(),
+            *(nn.Linear(32 * 5 * 5, 64), nn.ReLU(), nn.Dropout(dropout)),
+            nn.Linear(64, 10),
+        )
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """What one layer does: its name and kind, its output's shape without N, its weights, its multiplications."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiplications: int
+
+
+def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
+    """One row for each use of a layer in one forward pass of one picture, in the order of use.
+
+    Args:
+        model: any network; best made under ``torch.device("meta")``, where neither weights nor maps take memory.
+        input_shape: of one picture, ``(C, H, W)``.
+    """
+    rows: list[LayerRow] = []
+
+    def note(name: str, layer: nn.Module):
+        def hook(_module, _inputs, output: Tensor) -> None:
+            parameters = sum(p.numel() for p in layer.parameters())
+            shape = tuple(output.shape[1:])
+            rows.append(LayerRow(name, type(layer).__name__, shape, parameters, _products(layer, output)))
+
+        return layer.register_forward_hook(hook)
+
+    leaves = [(name, layer) for name, layer in model.named_modules() if not list(layer.children())]
+    handles = [note(name, layer) for name, layer in leaves]
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    try:
+        with inference(model):
+            model(torch.zeros(1, *input_shape, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows
+
+
+def _products(layer: nn.Module, output: Tensor) -> int:
+    """Each value of the output is a sum over one filter, or one row of weights."""
+    weights_per_output = layer.weight[0].numel() if isinstance(layer, nn.Conv2d | nn.Linear) else 0
+    return output.numel() * weights_per_output
