@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
-from torchvision.transforms.v2.functional import to_dtype
 from tqdm.auto import tqdm
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -203,7 +202,7 @@ def fashion_mnist(train: bool, root: str | Path | None = None) -> tuple[Tensor, 
     N is 60,000 for training and 10,000 for testing. Source: Xiao, Rasul and Vollgraf 2017.
     """
     dataset = datasets.FashionMNIST(find(root), train=train)
-    return to_dtype(dataset.data.unsqueeze(1), torch.float32, scale=True), dataset.targets
+    return dataset.data.unsqueeze(1).float() / 255, dataset.targets
 
 
 def loader(train: bool, batch_size: int, root: str | Path | None = None, seed: int = 0) -> DataLoader:
