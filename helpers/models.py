@@ -92,7 +92,7 @@ class Normalize(nn.Module):
         return (x - self.mean) / self.std
 
 
-class FashionNet(nn.Sequential):
+class FashionNet(nn.Module):
     """The classifier of lessons 3 and 4: two convolutions, each with ReLU and pooling, and two dense layers.
 
     Args:
@@ -101,14 +101,21 @@ class FashionNet(nn.Sequential):
     """
 
     def __init__(self, spatial_dropout: float = 0.0, dropout: float = 0.0) -> None:
-        super().__init__(
+        super().__init__()
+        self.features = nn.Sequential(
             Normalize(),
             *(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)),
             *(nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)),
+        )
+        self.classifier = nn.Sequential(
             nn.Flatten(),
             *(nn.Linear(32 * 5 * 5, 64), nn.ReLU(), nn.Dropout(dropout)),
             nn.Linear(64, 10),
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, 1, 28, 28)`` in [0, 1] to logits ``(N, 10)``."""
+        return self.classifier(self.features(x))
 
 
 @contextmanager

@@ -1,0 +1,111 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from helpers import images
+
+
+@pytest.mark.parametrize("name", images.SAMPLES)
+def test_samples_are_pictures(name):
+    picture = images.sample(name)
+    assert picture.dtype == torch.float32
+    assert picture.ndim == 3
+    assert picture.shape[0] == 3
+    assert picture.min() >= 0
+    assert 0.5 < picture.max() <= 1
+
+
+def test_unknown_sample_names_the_known():
+    with pytest.raises(ValueError, match="chelsea.*not 'dog'"):
+        images.sample("dog")
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]))
+def test_array_tensor_and_back(height, width, channels):
+    array = np.random.default_rng(height * width).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    picture = images.read(array)
+    assert picture.shape == (3, height, width)
+    assert np.array_equal((images.to_array(picture)[..., :channels] * 255).round(), array)
+    assert torch.equal(images.read(picture), picture)
+
+
+def test_file_formats(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert torch.equal(images.read(tmp_path / "a.png"), images.read(pixels))
+    assert torch.equal(images.read(str(tmp_path / "a.png")), images.read(Image.fromarray(pixels)))
+
+
+def test_exif_orientation_is_obeyed(tmp_path):
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to see it upright
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    picture = images.read(tmp_path / "turned.png")
+    assert picture.shape == (3, 3, 2)
+    assert picture[:, 0, 1].tolist() == [1, 1, 1]
+
+
+def test_transparency_lies_over_white():
+    pixels = np.zeros((1, 2, 4), np.uint8)
+    pixels[0, 0, 3] = 255
+    assert images.read(Image.fromarray(pixels))[0].tolist() == [[0, 1]]
+
+
+def test_sixteen_bit_grey(tmp_path):
+    pixels = np.array([[0, 32768, 65535]], np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    expected = torch.tensor([0, 32768 / 65535, 1])
+    assert torch.allclose(images.read(tmp_path / "deep.png")[1, 0], expected)
+    assert torch.allclose(images.read(pixels)[1, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (np.zeros((2, 3, 2)), r"not \(2, 3, 2\)"),
+        (np.zeros(4), r"not \(4, 1\)|not \(4,\)"),
+        (torch.full((3, 2, 2), 1.5), r"lie in \[0, 1\].*1.5"),
+        (torch.full((3, 2, 2), float("nan")), "nan"),
+        (np.zeros((0, 3)), r"\(0, 3, 1\)"),
+    ],
+)
+def test_what_is_no_picture_is_refused(source, words):
+    with pytest.raises(ValueError, match=words):
+        images.read(source)
+
+
+def test_a_file_that_is_no_picture(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ValueError, match=r"notes\.txt cannot be read as a picture"):
+        images.read(tmp_path / "notes.txt")
+    with pytest.raises(FileNotFoundError):
+        images.read(tmp_path / "missing.png")
+
+
+def test_url(tmp_path, monkeypatch):
+    file = io.BytesIO()
+    Image.new("RGB", (2, 1), "red").save(file, "PNG")
+    monkeypatch.setattr(images.urllib.request, "urlopen", lambda *a, **k: io.BytesIO(file.getvalue()))
+    assert images.read("https://example.org/red.png")[:, 0, 0].tolist() == [1, 0, 0]
+    with pytest.raises(OSError, match="cannot be fetched"):
+        monkeypatch.undo()
+        images.read("http://127.0.0.1:9/nothing.png")
+
+
+def test_grey_is_pil_luma():
+    picture = images.sample("coffee")
+    grey = Image.fromarray((images.to_array(picture) * 255).round().astype(np.uint8)).convert("L")
+    assert np.allclose(images.to_array(images.to_gray(picture)) * 255, np.asarray(grey), atol=1)
+    assert images.to_gray(picture[None]).shape == (1, 1, 400, 600)
+
+
+def test_to_array_refuses_a_batch():
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\)"):
+        images.to_array(torch.zeros(2, 3, 4, 4))

@@ -1,0 +1,103 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import conv2d
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import vgg16
+
+from helpers import filters, models
+
+
+@given(*(st.integers(a, b) for a, b in ((1, 40), (1, 7), (1, 4), (0, 3), (1, 3))))
+def test_output_size_is_pytorchs(size, kernel_size, stride, padding, dilation):
+    if dilation * (kernel_size - 1) + 1 > size + 2 * padding:
+        with pytest.raises(ValueError, match="does not fit"):
+            models.output_size(size, kernel_size, stride, padding, dilation)
+        return
+    weight = torch.zeros(1, 1, kernel_size, 1)
+    real = conv2d(torch.zeros(1, 1, size, 1), weight, None, (stride, 1), (padding, 0), (dilation, 1))
+    assert models.output_size(size, kernel_size, stride, padding, dilation) == real.shape[2]
+
+
+@pytest.mark.parametrize("bad", [{"size": 0}, {"stride": 0}, {"padding": -1}, {"dilation": 0}, {"kernel_size": 0}])
+def test_output_size_names_the_bad_argument(bad):
+    (name,) = bad
+    with pytest.raises(ValueError, match=f"{name} must be at least"):
+        models.output_size(**({"size": 5, "kernel_size": 3} | bad))
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=4))
+def test_receptive_field_is_what_a_gradient_reaches(layers):
+    field = models.receptive_field(layers)
+    x = torch.ones(1, 1, 2 * field, dtype=torch.float64, requires_grad=True)
+    y = x
+    for kernel_size, stride in layers:
+        y = nn.functional.conv1d(y, torch.ones(1, 1, kernel_size, dtype=torch.float64), stride=stride)
+    y[0, 0, 0].backward()
+    reached = x.grad[0, 0].nonzero().ravel()
+    assert reached.max() + 1 == field
+
+
+def test_filter_net_is_conv2d_then_relu():
+    x = torch.randn(2, 1, 9, 8)
+    convolved, activated = models.FilterNet(filters.step_filters())(x)
+    assert torch.allclose(convolved, conv2d(x, filters.step_filters()[:, None]))
+    assert torch.equal(activated, convolved.clamp(min=0))
+    with pytest.raises(ValueError, match=r"\(4, 1, 4, 4\)"):
+        models.FilterNet(filters.step_filters()[:, None])
+
+
+def test_pool_net_takes_the_largest_of_each_window():
+    x = torch.randn(1, 1, 11, 12)
+    _, activated, pooled = models.PoolNet(filters.step_filters(), 3, 2)(x)
+    assert pooled[0, 1, 1, 2] == activated[0, 1, 2:5, 4:7].max()
+
+
+def test_fashion_net_normalises_inside():
+    torch.manual_seed(0)
+    net = models.FashionNet()
+    x = torch.rand(3, 1, 28, 28)
+    inner = net.classifier(net.features[1:]((x - models.FASHION_MEAN) / models.FASHION_STD))
+    assert torch.allclose(net(x), inner)
+    assert net(x).shape == (3, 10)
+
+
+def test_normalisation_constants_are_the_data_sets():
+    from helpers.data import fashion_mnist
+
+    images, _ = fashion_mnist(train=True)
+    assert images.mean().item() == pytest.approx(models.FASHION_MEAN, abs=5e-5)
+    assert images.std().item() == pytest.approx(models.FASHION_STD, abs=5e-5)
+
+
+def test_layer_table_of_vgg16():
+    with torch.device("meta"):
+        net = vgg16()
+    rows = models.layer_table(net, (3, 224, 224))
+    assert sum(row.parameters for row in rows) == 138_357_544
+    assert rows[-1].output_shape == (1000,)
+    with FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, 3, 224, 224, device="meta"))
+    assert 2 * sum(row.multiplications for row in rows) == counter.get_total_flops()
+
+
+def test_layer_table_leaves_the_model_as_it_was():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    models.layer_table(net, (1, 8, 8))
+    with pytest.raises(RuntimeError):
+        models.layer_table(net, (3, 8, 8))
+    assert net.training
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    assert not any(m._forward_hooks for m in net.modules())
+
+
+def test_inference_restores_each_modules_own_mode():
+    net = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(1))
+    net[1].eval()
+    with pytest.raises(ZeroDivisionError), models.inference(net):
+        assert not net[0].training
+        raise ZeroDivisionError
+    assert (net.training, net[0].training, net[1].training) == (True, True, False)

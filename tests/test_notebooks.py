@@ -1,0 +1,138 @@
+"""The notebooks themselves: freshly executed, complete, with alt texts, and whole without their solutions."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+LAST_SECTIONS = ["What goes wrong", "Explorer", "Exercises", "Recap", "Quiz", "Read on"]
+QUESTIONS = json.loads((FOLDER / "questions.json").read_text())
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    """Each notebook in turn; its path is in ``metadata.path``."""
+    read = nbformat.read(request.param, as_version=4)
+    read.metadata.path = request.param
+    return read
+
+
+def code_cells(notebook, tag=None):
+    cells = [c for c in notebook.cells if c.cell_type == "code"]
+    return [c for c in cells if tag in c.metadata.get("tags", [])] if tag else cells
+
+
+def headings(notebook):
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    return re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), flags=re.M)
+
+
+def test_is_valid_and_freshly_executed(notebook):
+    nbformat.validate(nbformat.from_dict({k: v for k, v in notebook.items()} | {"metadata": {}}))
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert [c.execution_count for c in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+    assert not [o for c in code_cells(notebook) for o in c.outputs if o.output_type == "error"]
+
+
+def test_is_small_enough(notebook):
+    assert notebook.metadata.path.stat().st_size < 1_500_000
+    assert max(len(c.source.splitlines()) for c in code_cells(notebook)) <= 20
+
+
+def test_names_no_absolute_path(notebook):
+    del notebook.metadata["path"]
+    text = nbformat.writes(notebook)
+    assert not re.findall(r"""(?:^|["'\s(])(?:/home/|/root/|/Users/|/tmp/|/work/|[A-Z]:\\\\)""", text)
+
+
+def test_every_figure_has_an_alt_text(notebook):
+    figures = [(o.data, o.metadata) for c in code_cells(notebook) for o in c.outputs if "data" in o]
+    for data, metadata in figures:
+        for mime in set(data) & {"image/png", "image/jpeg"}:
+            assert len(metadata.get(mime, {}).get("alt", "")) > 30, data
+
+
+def test_has_all_its_parts(notebook):
+    titles = headings(notebook)
+    assert [t for t in titles if t in LAST_SECTIONS] == LAST_SECTIONS
+    assert re.match(r"\d · ", titles[0])
+    number = notebook.metadata.path.name[:2]
+    quiz = json.loads((FOLDER / "quizzes" / f"{number}.json").read_text())
+    assert 3 <= len(quiz) <= 5
+    for question in quiz:
+        assert sum(bool(a.get("correct")) for a in question["answers"]) == 1, question["question"]
+        assert all(a.get("feedback") for a in question["answers"])
+
+
+def test_links_lead_somewhere(notebook):
+    own = {t.replace(" ", "-") for t in headings(notebook)}
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        for file, anchor in re.findall(r"\]\(([\w./]*?\.ipynb)?#?([^)\s]*)\)", cell.source):
+            if anchor.startswith("http") or not (file or anchor):
+                continue
+            if file and not (FOLDER / file).exists():
+                assert file > NOTEBOOKS[-1].name, f"{file} does not exist"  # a lesson still to come
+                continue
+            titles = own if not file else {t.replace(" ", "-") for t in headings(nbformat.read(FOLDER / file, 4))}
+            assert not anchor or anchor in titles, f"no heading {anchor} in {file or 'this notebook'}"
+
+
+def test_each_exercise_has_a_check_and_a_solution(notebook):
+    cells = code_cells(notebook)
+    exercises = [i for i, c in enumerate(cells) if "exercise" in c.metadata.get("tags", [])]
+    assert 2 <= len(exercises) <= 4
+    for i in exercises:
+        check, solution = cells[i + 1], cells[i + 2]
+        assert check.source.startswith("checks.")
+        assert "solution" in solution.metadata.tags
+        assert solution.metadata.jupyter.source_hidden
+        assert solution.source.endswith(check.source)
+        assert "Not attempted yet" in check.outputs[0].text
+        assert solution.outputs[0].text.startswith("Correct")
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: q["id"])
+def test_each_question_of_the_learner_is_answered(question):
+    path = FOLDER / question["notebook"]
+    assert question["heading"] in headings(nbformat.read(path, as_version=4))
+
+
+def test_no_question_is_forgotten():
+    answered = [q["id"] for q in QUESTIONS]
+    assert answered == [f"Q{i}" for i in range(1, len(answered) + 1)]
+    assert len(answered) >= 33
+
+
+def write(path, *sources, solution=None):
+    """A notebook with these code cells, executed; the one at place ``solution`` is tagged so."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    NotebookClient(notebook).execute()
+    if solution is not None:
+        notebook.cells[solution].metadata.tags = ["solution"]
+    nbformat.write(notebook, path)
+    return notebook
+
+
+def test_the_safety_net_has_no_hole(tmp_path):
+    """Nbval, set up as here, fails on a changed output, a failing cell, and a cell that depends on a solution."""
+    (tmp_path / "conftest.py").write_bytes((FOLDER / "conftest.py").read_bytes())
+    write(tmp_path / "good.ipynb", "a = 1", "a = 2", "a + 1 > 1", solution=1)
+    write(tmp_path / "dependent.ipynb", "a = 1", "a = 2", "a", solution=1)
+    for name, source in {"changed": "1 + 2", "failing": "1 / 0"}.items():
+        notebook = write(tmp_path / f"{name}.ipynb", "1 + 1")
+        notebook.cells[0].source = source
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(tmp_path)]
+    output = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path).stdout
+    assert set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", output, re.M)) == {"changed", "failing", "dependent"}
+    assert "3 failed, 5 passed" in output

@@ -1,0 +1,87 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from helpers import plotting
+from helpers.training import History
+
+
+def drawn(figure, i=0):
+    """The array behind the picture on the i-th axes."""
+    return np.asarray(figure.axes[i].images[0].get_array())
+
+
+def test_show_displays_a_picture_with_alt_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plotting, "display", shown.append)
+    plotting.show(plotting.image_grid([torch.rand(3, 4, 4)]), "four by four", format="jpeg")
+    data, metadata = shown[0]._repr_mimebundle_()
+    assert list(data) == ["image/jpeg"]
+    assert metadata["image/jpeg"]["alt"] == "four by four"
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_render_gives_a_picture_file(format):
+    assert Image.open(io.BytesIO(plotting.render(Figure(figsize=(2, 1)), format))).format == format.upper()
+
+
+def test_image_grid_draws_what_it_is_given():
+    colour, signed = torch.rand(3, 2, 4), torch.tensor([[-1.0, 2.0]])
+    figure = plotting.image_grid([colour, signed], ["a", "b"], vmin=-3, vmax=3)
+    assert np.allclose(drawn(figure), colour.permute(1, 2, 0))
+    assert np.allclose(drawn(figure, 1), signed)
+    assert figure.axes[1].images[0].get_clim() == (-3, 3)
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(1, None, 1), (5, 2, 3), (20, 10, 2), (3, 7, 1)])
+def test_grid_fits_any_count(count, columns, rows):
+    figure = plotting.image_grid([torch.zeros(2, 2)] * count, columns=columns)
+    assert figure.axes[0].get_gridspec().nrows == rows
+    assert sum(bool(ax.images) for ax in figure.axes) == count
+
+
+def test_titles_must_pair_up():
+    with pytest.raises(ValueError, match="2 and 1"):
+        plotting.image_grid([torch.zeros(2, 2)], ["a", "b"])
+
+
+def test_number_grid_writes_the_numbers_in_their_cells():
+    figure = plotting.number_grid([torch.tensor([[1.0, 2.0], [3.0, 4.5]])], form=".1f", vmin=0, vmax=5)
+    texts = {t.get_position(): (t.get_text(), t.get_color()) for t in figure.axes[0].texts}
+    assert texts == {(0, 0): ("1.0", "white"), (1, 0): ("2.0", "white"), (0, 1): ("3.0", "black"), (1, 1): ("4.5", "black")}
+
+
+def test_outline_surrounds_whole_pixels():
+    figure = plotting.image_grid([torch.zeros(9, 9)])
+    plotting.outline(figure.axes[0], 2, 3, 4, 5)
+    x, y = figure.axes[0].lines[0].get_data()
+    assert (min(x), max(x), min(y), max(y)) == (2.5, 7.5, 1.5, 5.5)
+
+
+def test_learning_curves():
+    history = History(train_loss=[2.0, 1.0], train_accuracy=[0.5, 0.7], test_loss=[1.9, 1.2], test_accuracy=[0.4, 0.6])
+    loss, accuracy = plotting.learning_curves({"run": history}).axes
+    assert {line.get_label(): list(line.get_ydata()) for line in accuracy.lines} == {
+        "run, train": [0.5, 0.7],
+        "run, test": [0.4, 0.6],
+    }
+    assert list(loss.lines[0].get_xdata()) == [1, 2]
+
+
+def test_confusion_table_has_true_classes_in_rows():
+    ax = plotting.confusion_table(torch.tensor([[5, 1], [0, 7]]), ["cat", "dog"]).axes[0]
+    texts = {t.get_position(): t.get_text() for t in ax.texts}
+    assert texts[(1, 0)] == "1"
+    assert ax.get_ylabel() == "true class"
+    assert np.asarray(ax.images[0].get_array()).tolist() == [[0, 1], [0, 0]]
+
+
+def test_bars_first_on_top():
+    ax = plotting.bars({"a": 1, "b": 3}, "count").axes[0]
+    assert [bar.get_width() for bar in ax.patches] == [1, 3]
+    assert ax.yaxis_inverted()
