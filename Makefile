@@ -1,12 +1,15 @@
 # The course in targets; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help lab test bench data execute check clean
+.PHONY: help lab test bench ablation data execute check clean
 
 BIN := .venv/bin
 READY := .venv/.ready
 # Root needs --allow-root, and has no browser to open; nor has a machine without a screen.
 NO_SCREEN := $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes))
 LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root --no-browser,$(if $(NO_SCREEN),--no-browser))
+
+# Neither times nor the state of widgets are kept: they would change with every run.
+KEEP := --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,11 +23,14 @@ test: data ## set up what is missing, and run every notebook and all tests
 bench: data ## time the course against what people would use instead
 	$(BIN)/python -m benchmarks
 
+ablation: data ## repeat the experiment of lesson 4 (about 20 minutes)
+	$(BIN)/python -m benchmarks.ablation
+
 data: $(READY) ## get and verify Fashion-MNIST
 	@$(BIN)/python -m helpers.data || echo "Lessons 1 and 2 run without Fashion-MNIST."
 
 execute: $(READY) ## run the notebooks named in NB="…" (default: all) and keep their outputs
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NB),notebooks/*.ipynb)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(KEEP) $(or $(NB),notebooks/*.ipynb)
 
 check: $(READY) ## lint and type-check
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -37,12 +37,12 @@ class Plan:
     epochs: int = 5
     batch_size: int = 128
     sweep_seeds: Sequence[int] = (0, 1)
-    sweep_epochs: int = 3
+    sweep_epochs: int = 2
     held_out: int = 10_000
     ladders: Sequence[tuple[str, Sequence[float]]] = (
-        ("SGD", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)),
-        ("SGD + momentum", (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
-        ("Adam", (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)),
+        ("SGD", (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)),
+        ("SGD + momentum", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
+        ("Adam", (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03)),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, cross_entropy, one_hot
 
 CORRECT, NOT_ATTEMPTED = "Correct", "Not attempted yet"
 
@@ -157,3 +157,105 @@ def diagonal_kernel(kernel: Tensor | None) -> None:
             numbers = f"answers {answers[name]:.3g} at the {name} and {answers['wanted']:.3g} at the edge wanted"
             return report("Not yet", f"it {numbers}: mirror the weights at the diagonal, with the sign changed.")
     return report(CORRECT, f"it answers {answers['wanted']:.3g} at its edge, and 0 at the other diagonal.")
+
+
+# --- Lesson 3 --------------------------------------------------------------------------------------------------------
+
+
+def training_step(answer: Callable) -> None:
+    """Checks ``answer(model, images, labels, optimizer)``: what it does to the weights, and the loss it gives back."""
+    generator = torch.Generator().manual_seed(3)
+    batches = [(torch.randn(n, 4, generator=generator), torch.arange(n) % 3) for n in (5, 1, 6)]
+    model, reference = _linear_with_old_gradient(), _linear_with_old_gradient()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for number, (images, labels) in enumerate(batches, start=1):
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        try:
+            got = answer(model, images, labels, optimizer)
+        except Exception as error:
+            return report("Not yet", f"step {number} raised {type(error).__name__}: {error}")
+        expected = _reference_step(reference, images, labels)
+        moved = not all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+        if (got is None or got is ...) and not moved:
+            return report(NOT_ATTEMPTED, "nothing comes back, and no weight has moved.")
+        if not moved:
+            return report("Not yet", f"after step {number} no weight has moved: it takes backward() and then step().")
+        if difference(model.weight.detach(), reference.weight.detach()):
+            hint = "Are old gradients forgotten before backward(), and does cross_entropy get the logits themselves?"
+            return report("Not yet", f"step {number} moved the weights elsewhere than expected. {hint}")
+        if isinstance(got, Tensor) and got.requires_grad:
+            return report("Not yet", "the loss comes back as a tensor with its whole graph: give loss.item().")
+        if got is None or (fault := difference(got, expected)):
+            return report("Not yet", f"the weights are right; as loss it gave {got}, expected {expected:.6g}.")
+    return report(CORRECT, "three steps, the weights and the losses all as expected.")
+
+
+def _linear_with_old_gradient() -> nn.Linear:
+    layer = nn.Linear(4, 3)
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.copy_(torch.linspace(-1, 1, p.numel()).view_as(p))
+            p.grad = torch.ones_like(p)  # left over from an earlier batch
+    return layer
+
+
+def _reference_step(layer: nn.Linear, images: Tensor, labels: Tensor) -> float:
+    loss = cross_entropy(layer(images), labels)
+    gradients = torch.autograd.grad(loss, list(layer.parameters()))
+    with torch.no_grad():
+        for p, gradient in zip(layer.parameters(), gradients, strict=True):
+            p -= 0.5 * gradient
+    return loss.item()
+
+
+class _Batches(list):
+    def __repr__(self) -> str:
+        return f"batches of {' + '.join(str(len(labels)) for _, labels in self)} pictures"
+
+
+def accuracy(answer: Callable) -> None:
+    """Checks ``answer(batches)``, where each batch is ``(logits, labels)``, and the last one may be short."""
+    cases = []
+    for sizes, hint in (
+        ([4], "The prediction is the class with the largest logit, argmax(dim=1)."),
+        ([4, 4], "Give the share of right predictions, from 0 to 1."),
+        ([4, 1], "Divide all that are right by all pictures: the mean of the batches' accuracies counts a short one twice."),
+        ([6, 6, 2], "Count the pictures with len(labels), not with a batch size from elsewhere."),
+    ):
+        generator = torch.Generator().manual_seed(sum(sizes))
+        labels = [torch.randint(3, (size,), generator=generator) for size in sizes]
+        logits = [one_hot(l, 3) + torch.randn(len(l), 3, generator=generator) for l in labels]
+        logits[-1] = one_hot((labels[-1] + 1) % 3, 3) * 2.0 - 3  # the last batch is all wrong, its logits all negative
+        right = sum(int((x.argmax(1) == l).sum()) for x, l in zip(logits, labels, strict=True))
+        cases.append(Case((_Batches(zip(logits, labels, strict=True)),), right / sum(sizes), hint))
+    check_function(answer, cases)
+
+
+def cross_entropy_by_hand(answer: Callable) -> None:
+    """Checks ``answer(logits, labels)`` for ``(N, K)`` and ``(N,)`` against PyTorch's cross-entropy."""
+    cases = []
+    for rows, hint in (
+        ([[0.0, 0.0]], "Equal logits give each of two classes 1/2, and the loss is −log(1/2), the natural logarithm."),
+        ([[2.0, 0.0, 1.0]], "The loss is minus the log-probability of the true class, the first here."),
+        ([[1.0, 2.0, 3.0], [4.0, 0.0, -4.0]], "Softmax runs over the classes, dim=1; the loss is the mean over pictures."),
+        ([[1000.0, 0.0], [-1000.0, 0.0]], "exp(1000) is too large for a float: subtract each row's largest logit first."),
+    ):
+        logits = torch.tensor(rows)
+        labels = torch.arange(len(rows))
+        cases.append(Case((logits, labels), cross_entropy(logits, labels), hint))
+    check_function(answer, cases)
+
+
+def confusion_matrix(answer: Callable) -> None:
+    """Checks ``answer(labels, predictions, classes)``: counts, row = true class, column = predicted class."""
+    cases = []
+    for labels, predictions, classes, hint in (
+        ([0, 1], [0, 1], 2, "Each picture adds 1 at row label, column prediction."),
+        ([0, 0, 1], [1, 1, 1], 2, "Rows are the true classes and columns the predicted ones; the same pair may come twice."),
+        ([2, 0], [0, 0], 4, "There are rows and columns for classes that do not occur, too."),
+    ):
+        expected = torch.zeros(classes, classes, dtype=torch.long)
+        for label, prediction in zip(labels, predictions, strict=True):
+            expected[label, prediction] += 1
+        cases.append(Case((torch.tensor(labels), torch.tensor(predictions), classes), expected, hint))
+    check_function(answer, cases)

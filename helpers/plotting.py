@@ -165,6 +165,51 @@ def learning_curves(histories: Mapping[str, History]) -> Figure:
     return figure
 
 
+def descent_paths(
+    heights: Tensor, extent: tuple[float, float, float, float], paths: Mapping[str, Tensor], columns: int = 2
+) -> Figure:
+    """Paths down a surface, each on its own map of contour lines, a dot for each step.
+
+    Args:
+        heights: ``(H, W)``, row 0 at the least y.
+        extent: of ``heights``: least x, largest x, least y, largest y.
+        paths: by name, each ``(steps + 1, 2)`` of x and y.
+        columns: maps in a row.
+    """
+    left, right, bottom, top = extent
+    figure, axes = axes_grid(len(paths), columns, size=4.6, aspect=(top - bottom) / (right - left))
+    xs, ys = np.linspace(left, right, heights.shape[1]), np.linspace(bottom, top, heights.shape[0])
+    levels = heights.max().item() * np.linspace(0, 1, 22) ** 3  # close together where the ground is low
+    for ax, (name, path) in zip(axes, paths.items(), strict=True):
+        ax.contourf(xs, ys, heights.numpy(), levels, cmap="Greys_r", alpha=0.6)
+        ax.contour(xs, ys, heights.numpy(), levels, colors="0.55", linewidths=0.5)
+        ax.plot(*path.T.numpy(), "o-", color="#d55e00", markersize=3, linewidth=1)
+        ax.plot(*path[0].tolist(), "s", color="black", markersize=7)
+        ax.plot(*path[-1].tolist(), "*", color="black", markersize=14)
+        ax.set(xlim=(left, right), ylim=(bottom, top))
+        ax.set_title(name, fontsize=9)
+    return figure
+
+
+def dots_and_means(values: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str) -> Figure:
+    """Every run as a dot and their mean as a bar: a block of rows for each group, a row for each of its settings."""
+    rows = [(group, name, runs) for group, settings in values.items() for name, runs in settings.items()]
+    figure = Figure(figsize=(7.5, 0.34 * len(rows) + 0.8), layout="constrained")
+    ax = figure.subplots()
+    groups = list(values)
+    for i, (group, _, runs) in enumerate(rows):
+        y, average = i + 0.6 * groups.index(group), float(np.mean(runs))
+        ax.plot(runs, [y] * len(runs), "o", color="black", markersize=5, markerfacecolor="none")
+        ax.plot([average] * 2, [y - 0.35, y + 0.35], color="#d55e00", linewidth=3)
+    ticks = [i + 0.6 * groups.index(group) for i, (group, _, _) in enumerate(rows)]
+    ax.set_yticks(ticks, [f"{group}, {name}" for group, name, _ in rows], fontsize=9)
+    ax.invert_yaxis()
+    ax.grid(axis="x", alpha=0.4)
+    ax.set_xlabel(xlabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def confusion_table(confusion: Tensor, classes: Sequence[str]) -> Figure:
     """A confusion matrix ``(K, K)`` with its counts: row = true class, column = predicted class."""
     array = confusion.numpy()
@@ -192,4 +237,28 @@ def bars(values: Mapping[str, float], xlabel: str, form: str = ".2f") -> Figure:
     ax.set_xlabel(xlabel)
     ax.margins(x=0.12)
     ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def computation_graph(nodes: Mapping[str, tuple[float, float, str]], edges: Sequence[tuple[str, str, str]]) -> Figure:
+    """Values as boxes, and arrows from each to what is computed from it.
+
+    Args:
+        nodes: for each name the column and row of its box, and the text in it.
+        edges: ``(from, to, operation)``; the operation is written on the arrow, and may be empty.
+    """
+    columns, rows = (max(node[i] for node in nodes.values()) + 1 for i in (0, 1))
+    figure = Figure(figsize=(1.45 * columns, 1.15 * rows), layout="constrained")
+    ax = figure.subplots()
+    boxes = {
+        name: ax.text(x, -y, text, ha="center", va="center", fontsize=9, bbox={"boxstyle": "round", "fc": "0.94"})
+        for name, (x, y, text) in nodes.items()
+    }
+    for start, end, operation in edges:
+        (x0, y0, _), (x1, y1, _) = nodes[start], nodes[end]
+        arrow = {"arrowstyle": "->", "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()}
+        ax.annotate("", (x1, -y1), (x0, -y0), arrowprops=arrow)
+        ax.text((x0 + x1) / 2, -(y0 + y1) / 2 + 0.08, operation, ha="center", va="bottom", fontsize=9)
+    ax.set(xlim=(-0.55, columns - 0.45), ylim=(0.5 - rows, 0.55))
+    ax.axis("off")
     return figure

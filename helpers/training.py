@@ -11,6 +11,8 @@ import torch
 from sklearn import metrics
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR
 from tqdm.auto import tqdm
 
 from helpers.models import inference
@@ -176,6 +178,58 @@ def train(
         except KeyboardInterrupt:
             history.interrupted = True
     return history
+
+
+def one_cycle(model: nn.Module, steps: int, learning_rate: float = 0.1) -> tuple[SGD, OneCycleLR]:
+    """The optimiser and schedule of the course's recipe: SGD whose rate rises for a third of the steps, then falls.
+
+    Nesterov momentum of 0.9 and weight decay of 5e-4. Lesson 4 explains each. Source: Smith and Topin 2018.
+
+    Args:
+        model: whose parameters are trained.
+        steps: batches in the whole run.
+        learning_rate: the highest one.
+    """
+    optimizer = SGD(model.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    return optimizer, OneCycleLR(optimizer, learning_rate, total_steps=steps)
+
+
+def hollows(point: Tensor) -> Tensor:
+    """The loss surface of lesson 4: a narrow valley with a shallow hollow near x = −0.7 and the lowest point at x = 2.
+
+    Args:
+        point: ``(…, 2)``, x along the valley and y across it.
+
+    Returns:
+        Heights ``(…)``; 0 at the lowest point, (2, 0.3). Across the valley the curvature is 6.
+    """
+    x, y = point[..., 0], point[..., 1]
+    return 0.08 * (x - 2) ** 2 + 3 * (y - 0.15 * x) ** 2 - 0.32 * torch.exp(-4 * (x + 0.9) ** 2)
+
+
+def descend(
+    surface: Callable[[Tensor], Tensor],
+    start: tuple[float, float],
+    make_optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
+    steps: int,
+) -> Tensor:
+    """The path of a point that an optimiser moves down a surface, ``(steps + 1, 2)``, start included (lesson 4).
+
+    Args:
+        surface: maps ``(2,)`` to a height.
+        start: where the point is let go.
+        make_optimizer: called with the list of what is to be optimised, which is the point alone.
+        steps: how many.
+    """
+    point = torch.tensor(start, requires_grad=True)
+    optimizer = make_optimizer([point])
+    path = [point.detach().clone()]
+    for _ in range(steps):
+        optimizer.zero_grad()
+        surface(point).backward()
+        optimizer.step()
+        path.append(point.detach().clone())
+    return torch.stack(path)
 
 
 def _train_epoch(model, batches, optimizer, scheduler, device, bar) -> tuple[float, float]:

@@ -4,7 +4,9 @@ Pictures travel to the browser as small PNG files drawn by OpenCV, since drawing
 for a slider.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import cv2
 import ipywidgets as ipw
@@ -15,6 +17,7 @@ from torch.nn.functional import conv2d, interpolate, pad
 
 from helpers import filters, images
 from helpers.models import output_size
+from helpers.training import descend, hollows
 
 BOX_COLOR = (213, 94, 0)
 PHOTO_ROWS = 200  # small enough for an answer at once, large enough to see edges
@@ -96,6 +99,216 @@ def _kernel_response(
     }
 
 
+# --- Lesson 3 --------------------------------------------------------------------------------------------------------
+
+ROUND = 25  # batches between two points of the live curve: about a sixth of a second on two quiet cores
+CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "as it is": lambda x: x,
+    "mirrored": lambda x: x.flip(-1),
+    "upside down": lambda x: x.flip(-2),
+    "black and white exchanged": lambda x: 1 - x,
+}
+
+
+class _LiveTraining:
+    """A network that trains in a thread of its own, a round of batches at a time, until it is told to stop."""
+
+    def __init__(self, train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor], seed: int) -> None:
+        self.train_set, self.seed = train_set, seed
+        self.test = Batches(*test_set, 500)
+        self.stopping, self.thread = threading.Event(), threading.Thread()
+        self.reset(1e-3)
+
+    def reset(self, rate: float) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.model = FashionNet()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
+        batches = Batches(*self.train_set, 128, shuffle=True, seed=self.seed)
+        self.stream = itertools.chain.from_iterable(itertools.repeat(batches))
+        self.losses: list[float] = []
+        self.accuracies: list[float] = []
+
+    def __len__(self) -> int:
+        return ROUND
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return itertools.islice(self.stream, ROUND)
+
+    def start(self, rounds: int, report: Callable[[], None]) -> None:
+        def note(_epoch: int, history: History) -> None:
+            self.losses.append(history.train_loss[-1])
+            self.accuracies.append(history.test_accuracy[-1])
+            report()
+            if self.stopping.is_set():
+                raise KeyboardInterrupt  # which train() takes for the stop button
+
+        def run() -> None:
+            train(self.model, self, self.optimizer, rounds, test_batches=self.test, callback=note, progress=False)
+            self.stopping.set()
+            report()
+
+        self.stopping.clear()
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        if self.thread.is_alive():
+            self.thread.join()
+
+
+def training_explorer(
+    train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor], seed: int = 0, rounds: int = 200
+) -> ipw.Widget:
+    """Lesson 3: train a network, watch its curves, stop it, and see what it makes of a garment of the test set.
+
+    Args:
+        train_set, test_set: ``(images, labels)``; the accuracy shown is of the first 1,000 test pictures.
+        seed: of the weights and of the order of the batches.
+        rounds: of 25 batches of 128 pictures, after which it stops by itself.
+    """
+    images, labels = test_set
+    live = _LiveTraining(train_set, (images[:1000], labels[:1000]), seed)
+    rate = ipw.Dropdown(options=[1e-4, 1e-3, 1e-2, 1e-1], value=1e-3, description="rate")
+    button, fresh = ipw.Button(description="Train"), ipw.Button(description="New network")
+    controls = {
+        "garment": ipw.Dropdown(options=[(name, i) for i, name in enumerate(CLASSES)], description="garment"),
+        "number": ipw.IntSlider(0, 0, 999, description="number"),
+        "change": ipw.Dropdown(options=list(CHANGES), description="shown"),
+    }
+    view = {"curves": ipw.HTML(), "picture": ipw.Image(format="png"), "bars": ipw.HTML()}
+
+    def draw(garment: int, number: int, change: str) -> dict[str, bytes | str]:
+        of_class = (labels == garment).nonzero().flatten()
+        picture = CHANGES[change](images[of_class[number % len(of_class)]])
+        with inference(live.model):
+            probabilities = live.model(picture[None]).softmax(dim=1)[0].tolist()
+        button.description = "Stop" if live.thread.is_alive() and not live.stopping.is_set() else "Train"
+        bars = _html_bars(dict(zip(CLASSES, probabilities, strict=True)), CLASSES[garment])
+        return {"curves": _curves(live.losses, live.accuracies), "picture": _png(picture[0], zoom=7), "bars": bars}
+
+    update = _connect(controls, view, draw)
+
+    def press(_button: ipw.Button) -> None:
+        if live.thread.is_alive():
+            live.stop()
+        else:
+            live.start(rounds, update)
+            update()
+
+    def renew(*_) -> None:
+        live.stop()
+        live.reset(rate.value)
+        update()
+
+    button.on_click(press)
+    fresh.on_click(renew)
+    rate.observe(renew, "value")
+    rows = [ipw.HBox([button, fresh, rate]), view["curves"], ipw.HBox(list(controls.values()))]
+    return ipw.VBox([*rows, ipw.HBox([view["picture"], view["bars"]])])
+
+
+def _curves(losses: list[float], accuracies: list[float]) -> str:
+    """Training loss and test accuracy side by side, as SVG; one point for each round."""
+    last = f": {losses[-1]:.3f}" if losses else ""
+    percent = f": {accuracies[-1]:.1%}" if accuracies else ""
+    seen = f"{len(losses) * ROUND * 128:,} pictures seen"
+    return (
+        _svg_line(losses, 2.5, f"training loss{last}") + _svg_line(accuracies, 1, f"test accuracy{percent}") + f"<p>{seen}</p>"
+    )
+
+
+def _svg_line(values: list[float], top: float, title: str) -> str:
+    width, height, step = 300, 120, 300 / max(len(values), 20)
+    points = " ".join(f"{(i + 0.5) * step:.1f},{height * (1 - min(v / top, 1)):.1f}" for i, v in enumerate(values))
+    return (
+        f"<svg width='{width + 60}' height='{height + 36}' font-size='12' fill='currentColor'>"
+        f"<text x='32' y='14'>{title}</text><text x='4' y='32'>{top}</text><text x='14' y='{height + 26}'>0</text>"
+        f"<g transform='translate(32 24)' fill='none' stroke='currentColor'>"
+        f"<rect width='{width}' height='{height}' stroke-opacity='0.3'/><polyline points='{points}' stroke-width='2'/></g></svg>"
+    )
+
+
+def _html_bars(values: Mapping[str, float], marked: str) -> str:
+    """Shares from 0 to 1 as bars with their names; the name of the true one is bold."""
+    rows = "".join(
+        f"<tr><td style='padding:0 8px;font-weight:{'bold' if name == marked else 'normal'}'>{name}</td><td>"
+        f"<div style='display:inline-block;height:11px;background:#888;width:{220 * value:.0f}px'></div> {value:.1%}</td></tr>"
+        for name, value in values.items()
+    )
+    return f"<table>{rows}</table>"
+
+
+EXTENT = (-4.0, 4.5, -2.2, 2.2)  # of the marble's surface: least x, largest x, least y, largest y
+PIXELS = 80  # for a length of 1
+START = (-3.2, 1.0)
+
+
+def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, momentum: float = 0.9) -> ipw.Widget:
+    """Lesson 4: a marble rolls down a surface with two hollows, moved by torch.optim; press play, or drag anything."""
+    controls = {
+        "optimizer": ipw.Dropdown(options=list(MARBLES), value=optimizer, description="optimiser"),
+        "learning_rate": ipw.FloatLogSlider(learning_rate, min=-2.5, max=0, step=0.02, description="rate"),
+        "momentum": ipw.FloatSlider(momentum, min=0, max=0.99, step=0.01, description="momentum"),
+        "steps": ipw.IntSlider(60, 0, 120, description="steps"),
+    }
+    background = _contour_picture()
+
+    def draw(optimizer: str, learning_rate: float, momentum: float, steps: int) -> dict[str, bytes | str]:
+        path = descend(hollows, START, lambda points: MARBLES[optimizer](points, learning_rate, momentum), steps)
+        return {"map": _encode(_draw_path(background, path)), "text": _where(path[-1], steps)}
+
+    play = ipw.Play(value=60, min=0, max=120, interval=120)
+    ipw.jslink((play, "value"), (controls["steps"], "value"))
+    view = {"map": ipw.Image(format="png"), "text": ipw.HTML()}
+    _connect(controls, view, draw)
+    return ipw.VBox([ipw.HBox([ipw.VBox([*controls.values(), play]), view["map"]]), view["text"]])
+
+
+MARBLES: dict[str, Callable[[list[Tensor], float, float], torch.optim.Optimizer]] = {
+    "plain": lambda points, rate, momentum: torch.optim.SGD(points, rate),
+    "momentum": lambda points, rate, momentum: torch.optim.SGD(points, rate, momentum),
+    "Nesterov": lambda points, rate, momentum: torch.optim.SGD(points, rate, momentum, nesterov=momentum > 0),
+    "Adam": lambda points, rate, momentum: torch.optim.Adam(points, rate, betas=(momentum, 0.999)),
+}
+
+
+def _contour_picture() -> np.ndarray:
+    """The surface from above, ``(H, W, 3)``: low ground dark, a line wherever the height passes a level."""
+    left, right, bottom, top = EXTENT
+    ys = torch.linspace(top, bottom, round((top - bottom) * PIXELS))
+    xs = torch.linspace(left, right, round((right - left) * PIXELS))
+    heights = hollows(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).clamp(min=0).numpy()
+    levels = np.cbrt(heights / heights.max())
+    bands = np.floor(levels * 22)
+    line = (np.diff(bands, axis=0, prepend=bands[:1]) != 0) | (np.diff(bands, axis=1, prepend=bands[:, :1]) != 0)
+    gray = np.where(line, 150, 110 + 140 * levels).astype(np.uint8)
+    return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+
+
+def _draw_path(background: np.ndarray, path: Tensor) -> np.ndarray:
+    """A copy of the map with the path on it, a dot for each step and the marble at its end."""
+    left, _, _, top = EXTENT
+    places = (path - torch.tensor([left, top])) * torch.tensor([PIXELS, -PIXELS])
+    # A marble that has flown off has coordinates without bounds, which OpenCV's 16 bits do not hold.
+    dots = places.nan_to_num(1e4).clamp(-1e4, 1e4).round().int().numpy()
+    pixels = background.copy()
+    cv2.polylines(pixels, [dots], isClosed=False, color=BOX_COLOR, thickness=2, lineType=cv2.LINE_AA)
+    for x, y in dots.tolist():
+        cv2.circle(pixels, (x, y), 3, BOX_COLOR, -1, cv2.LINE_AA)
+    cv2.circle(pixels, dots[-1].tolist(), 8, (0, 0, 0), -1, cv2.LINE_AA)
+    return pixels
+
+
+def _where(point: Tensor, steps: int) -> str:
+    x, y = point.tolist()
+    left, right, bottom, top = EXTENT
+    if not (left <= x <= right and bottom <= y <= top):
+        return f"<p>after {steps} steps the marble has left the map</p>"
+    return f"<p>after {steps} steps: x = {x:.2f}, y = {y:.2f}, height {hollows(point).item():.3f}</p>"
+
+
 # --- Shared by the explorers -----------------------------------------------------------------------------------------
 
 
@@ -139,6 +352,11 @@ def _png(gray: Tensor, box: tuple[int, int, int, int] | None = None, zoom: int =
     if box:
         top, left, height, width = (zoom * n for n in box)
         cv2.rectangle(pixels, (left - 3, top - 3), (left + width + 2, top + height + 2), BOX_COLOR, 2)
+    return _encode(pixels)
+
+
+def _encode(pixels: np.ndarray) -> bytes:
+    """RGB pixels ``(H, W, 3)`` as PNG."""
     return cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 

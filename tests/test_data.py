@@ -80,8 +80,8 @@ class TestFind:
         with pytest.raises(data.DataUnavailable) as caught:
             data.find(tmp_path)
         message = str(caught.value)
-        for words in ("a: no route", "b: timed out", "train-images-idx3-ubyte is missing", "By hand", data.FOLDER_VARIABLE):
-            assert words in message
+        wanted = ("a: no route", "b: timed out", "train-images-idx3-ubyte is missing", "By hand", data.FOLDER_VARIABLE)
+        assert all(words in message for words in wanted)
         assert not [p for p in data.raw_folder(tmp_path).iterdir() if p.name != ".lock"]
 
     def test_a_truncated_download_leaves_no_file(self, monkeypatch, tmp_path):
@@ -103,13 +103,13 @@ class TestFind:
         data.find(tmp_path)
         path = data.raw_folder(tmp_path) / "train-labels-idx1-ubyte"
         path.write_bytes(broken)
-        assert data.problems(path.parent) == [f"train-labels-idx1-ubyte is truncated or changed ({len(broken):,} bytes)"]
+        assert data.problems(path.parent) == [f"{path.name} is truncated or changed ({len(broken):,} bytes)"]
         data.find(tmp_path)
         assert whole(tmp_path)
 
     def test_a_tampered_file_is_named_and_nothing_is_lost(self, monkeypatch, tmp_path):
         monkeypatch.setattr(data, "SOURCES", {"here": source(CONTENTS | {"t10k-images-idx3-ubyte": b"evil"})})
-        with pytest.raises(data.DataUnavailable, match=r"t10k-images-idx3-ubyte\.gz is truncated or changed \(4 bytes\)"):
+        with pytest.raises(data.DataUnavailable, match=r"t10k-images-idx3-ubyte\.gz is .* changed \(4 bytes\)"):
             data.find(tmp_path)
         assert not (data.raw_folder(tmp_path) / "t10k-images-idx3-ubyte").exists()
 

@@ -27,7 +27,7 @@ def test_blurs_keep_brightness_and_edges_ignore_it():
 def test_kernel_is_a_copy_and_unknown_names_are_refused():
     filters.kernel("identity").zero_()
     assert filters.kernel("identity").sum() == 1
-    with pytest.raises(ValueError, match="Sobel x.*not 'sobel'"):
+    with pytest.raises(ValueError, match=r"Sobel x.*not 'sobel'"):
         filters.kernel("sobel")
 
 

@@ -21,7 +21,7 @@ def test_samples_are_pictures(name):
 
 
 def test_unknown_sample_names_the_known():
-    with pytest.raises(ValueError, match="chelsea.*not 'dog'"):
+    with pytest.raises(ValueError, match=r"chelsea.*not 'dog'"):
         images.sample("dog")
 
 
@@ -94,8 +94,8 @@ def test_url(tmp_path, monkeypatch):
     Image.new("RGB", (2, 1), "red").save(file, "PNG")
     monkeypatch.setattr(images.urllib.request, "urlopen", lambda *a, **k: io.BytesIO(file.getvalue()))
     assert images.read("https://example.org/red.png")[:, 0, 0].tolist() == [1, 0, 0]
+    monkeypatch.undo()
     with pytest.raises(OSError, match="cannot be fetched"):
-        monkeypatch.undo()
         images.read("http://127.0.0.1:9/nothing.png")
 
 

@@ -35,7 +35,7 @@ def headings(notebook):
 
 
 def test_is_valid_and_freshly_executed(notebook):
-    nbformat.validate(nbformat.from_dict({k: v for k, v in notebook.items()} | {"metadata": {}}))
+    nbformat.validate(nbformat.from_dict(dict(notebook) | {"metadata": {}}))
     assert notebook.metadata.kernelspec.name == "python3"
     assert [c.execution_count for c in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
     assert not [o for c in code_cells(notebook) for o in c.outputs if o.output_type == "error"]
@@ -132,7 +132,7 @@ def test_the_safety_net_has_no_hole(tmp_path):
         notebook = write(tmp_path / f"{name}.ipynb", "1 + 1")
         notebook.cells[0].source = source
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(tmp_path)]
-    output = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path).stdout
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    output = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path).stdout
     assert set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", output, re.M)) == {"changed", "failing", "dependent"}
     assert "3 failed, 5 passed" in output

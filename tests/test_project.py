@@ -11,7 +11,7 @@ CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "opencv", "matplotl
 
 
 def requirements(lines):
-    return {name: least for name, least in (re.match(r"([\w-]+) ?>=(.+)", line).groups() for line in lines)}
+    return dict(re.match(r"([\w-]+) ?>=(.+)", line).groups() for line in lines)
 
 
 def test_environment_and_pyproject_name_the_same_packages():

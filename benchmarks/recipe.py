@@ -1,0 +1,168 @@
+"""The course's training recipe beside the one that the learner's notes came from, timed in one run.
+
+The original: two convolutions (10 and 20 filters), two dense layers, batches of 20 from a DataLoader with ToTensor,
+SGD 0.001 with momentum 0.9, 30 epochs, as its notebook has them. The course's: the same data as one tensor, the
+precision and the memory order that the processor likes, and a one-cycle schedule; lesson 3's small network where the
+aim is to be quick, lesson 4's larger one where it is to be right.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm.auto import tqdm
+
+from helpers import data
+from helpers.models import BatchNormNet, FashionNet
+from helpers.training import best_device, evaluate, has_fast_bf16, one_cycle, train
+
+RECORD = Path(__file__).resolve().parents[1] / "data" / "benchmark.json"
+TARGET = 0.87
+ORIGINAL_EPOCHS = 30
+QUICK_EPOCHS = 2
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way to train, measured: times in seconds, without the time that evaluations took."""
+
+    name: str
+    seconds_to_target: list[float]
+    seconds: list[float]
+    accuracies: list[float]
+    epochs: int
+    pictures_per_second: float
+    share_of_matmul_rate: float
+
+
+def original_net() -> nn.Module:
+    """The network of the notes: ``(N, 1, 28, 28)`` to logits ``(N, 10)``."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 10, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(10, 20, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Flatten(),
+        *(nn.Linear(500, 50), nn.ReLU(), nn.Dropout(0.4)),
+        nn.Linear(50, 10),
+    )
+
+
+def original_epochs(model: nn.Module, test: data.Batches, epochs: int) -> Iterator[tuple[float, float]]:
+    """Train as the notes do; after each epoch, the seconds so far and the test accuracy."""
+    loader = data.loader(train=True, batch_size=20)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+    seconds = 0.0
+    for _ in tqdm(range(epochs), desc="original", unit="epoch"):
+        start = time.perf_counter()
+        model.train()
+        for images, labels in loader:
+            optimizer.zero_grad()
+            cross_entropy(model(images), labels).backward()
+            optimizer.step()
+        seconds += time.perf_counter() - start
+        yield seconds, evaluate(model, test).accuracy
+
+
+def time_original(test: data.Batches) -> Result:
+    """The original, once: its 30 epochs take minutes."""
+    torch.manual_seed(0)
+    model = original_net()
+    curve = list(original_epochs(model, test, ORIGINAL_EPOCHS))
+    return summarise("original", model, [curve], precision=torch.float32)
+
+
+def time_course(name: str, net: type[nn.Module], test: data.Batches, epochs: int) -> Result:
+    """The course's recipe on one of its networks, once for each seed. Its seconds include the evaluations."""
+    images, labels = data.fashion_mnist(train=True)
+    curves = []
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        model = net().to(best_device())
+        batches = data.Batches(images, labels, 128, shuffle=True, seed=seed, augment=data.random_flip)
+        optimizer, scheduler = one_cycle(model, epochs * len(batches))
+        history = train(model, batches, optimizer, epochs, test_batches=test, scheduler=scheduler, seed=seed)
+        curves.append(list(zip(history.seconds, history.test_accuracy, strict=True)))
+    return summarise(name, model, curves, precision=torch.bfloat16 if has_fast_bf16(best_device()) else torch.float32)
+
+
+def summarise(name: str, model: nn.Module, curves: list[list[tuple[float, float]]], precision: torch.dtype) -> Result:
+    """What the curves of ``(seconds, test accuracy)`` after each epoch say, one curve for each seed."""
+    epochs = len(curves[0])
+    pictures_per_second = 60_000 * epochs / mean(curve[-1][0] for curve in curves)
+    return Result(
+        name,
+        seconds_to_target=[next((s for s, a in curve if a >= TARGET), float("inf")) for curve in curves],
+        seconds=[curve[-1][0] for curve in curves],
+        accuracies=[curve[-1][1] for curve in curves],
+        epochs=epochs,
+        pictures_per_second=pictures_per_second,
+        share_of_matmul_rate=pictures_per_second * flops_per_picture(model) / matmul_rate(precision),
+    )
+
+
+def flops_per_picture(model: nn.Module) -> float:
+    """Floating-point operations of one forward and backward pass, for one picture."""
+    images = torch.rand(2, 1, 28, 28, device=best_device())
+    with FlopCounterMode(display=False) as counter:
+        model(images).sum().backward()
+    return counter.get_total_flops() / len(images)
+
+
+def matmul_rate(precision: torch.dtype, size: int = 2048, repeats: int = 10) -> float:
+    """Operations a second of a plain square matrix product on this machine, the best of some."""
+    a, b = torch.rand(2, size, size, device=best_device()).to(precision)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        (a @ b).sum().item()  # .item() waits for the result
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
+
+
+def machine() -> str:
+    """The processor and the libraries that were measured on."""
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}, PyTorch {torch.__version__}, on {best_device().type}"
+
+
+def table(results: list[Result]) -> str:
+    """The results as a table of Markdown."""
+    lines = [
+        "| | seconds to 87 % | seconds in all | test accuracy | pictures/s | of the matmul rate |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in results:
+        spread = f" ± {stdev(r.accuracies):.2%}" if len(r.accuracies) > 1 else ""
+        lines.append(
+            f"| {r.name}, {r.epochs} epochs | {mean(r.seconds_to_target):.1f} | {mean(r.seconds):.0f} "
+            f"| {mean(r.accuracies):.2%}{spread} | {r.pictures_per_second:,.0f} | {r.share_of_matmul_rate:.0%} |"
+        )
+    ratio = mean(results[0].seconds_to_target) / mean(results[1].seconds_to_target)
+    return "\n".join([*lines, "", f"{results[1].name} reaches 87 % {ratio:.1f} times sooner than the original."])
+
+
+def main() -> None:
+    """Measure, print the table, and keep the numbers in ``data/benchmark.json``."""
+    test = data.Batches(*data.fashion_mnist(train=False), 500)
+    original = time_original(test)
+    quick = time_course("lesson 3's network", FashionNet, test, QUICK_EPOCHS)
+    trial = time_course("trial", BatchNormNet, test, 1)
+    epochs = int(original.seconds[0] / max(trial.seconds))  # as many as fit into the original's time
+    best = time_course("lesson 4's network", BatchNormNet, test, epochs)
+    results = [original, quick, best]
+    print(f"\n{machine()}\n\n{table(results)}")
+    record = {"command": "make bench", "machine": machine(), "seeds": SEEDS, "results": [asdict(r) for r in results]}
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
