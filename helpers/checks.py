@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, cross_entropy, one_hot
+from torch.nn.functional import conv2d, cross_entropy, max_pool2d, one_hot
 
 CORRECT, NOT_ATTEMPTED = "Correct", "Not attempted yet"
 
@@ -159,6 +159,74 @@ def diagonal_kernel(kernel: Tensor | None) -> None:
     return report(CORRECT, f"it answers {answers['wanted']:.3g} at its edge, and 0 at the other diagonal.")
 
 
+# --- Lesson 2 --------------------------------------------------------------------------------------------------------
+
+
+def max_pooling(answer: Callable) -> None:
+    """Checks ``answer(picture, window, stride)`` for 2-D tensors against ``max_pool2d``."""
+    generator = torch.Generator().manual_seed(2)
+    cases = []
+    for height, width, window, stride, hint in (
+        (2, 2, 2, 2, "A maximum of negative numbers is negative: let no zero take part."),
+        (4, 6, 2, 2, "Rows come first: the result has the shape (rows, columns)."),
+        (7, 6, 3, 2, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
+        (7, 5, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),
+    ):
+        picture = torch.randn(height, width, generator=generator) - 2
+        expected = max_pool2d(picture[None], window, stride)[0]
+        cases.append(Case((picture, window, stride), expected, hint))
+    check_function(answer, cases)
+
+
+def global_average(answer: Callable) -> None:
+    """Checks ``answer(maps)``, ``(N, C, H, W)`` to ``(N, C)``, against the mean of each map."""
+    generator = torch.Generator().manual_seed(3)
+    cases = []
+    for shape, hint in (
+        ((2, 3, 2, 2), "Each map of each picture gives one number: the mean over rows and columns, nothing else."),
+        ((4, 2, 3, 5), "Divide by rows times columns, which need not be equal."),
+        ((1, 3, 4, 4), "A batch of one picture keeps its first dimension."),
+        ((2, 1, 1, 1), "One map of one pixel is still a map: the result has the shape (N, C)."),
+    ):
+        maps = torch.randn(shape, generator=generator)
+        cases.append(Case((maps,), maps.mean(dim=(2, 3)), hint))
+    check_function(answer, cases)
+
+
+def stable_softmax(answer: Callable) -> None:
+    """Checks ``answer(scores, dim)`` against ``torch.softmax``, with scores whose exponential overflows."""
+    square = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    generator = torch.Generator().manual_seed(4)
+    wrong_dim = "Sum along dim, and keep that dimension (keepdim=True), so that the division meets the right numbers."
+    questions = [
+        (torch.tensor([0.0, 1.0, 2.0]), 0, "Exponentials divided by their sum."),
+        (square, 1, wrong_dim),
+        (square, 0, wrong_dim),
+        (torch.tensor([1000.0, 1001.0]), 0, "exp(1000) overflows: subtract the maximum first, it changes nothing."),
+        (torch.tensor([[0.0, 0.0], [-1000.0, -1001.0]]), 1, "Subtract the maximum along dim, not that of all scores."),
+        (torch.randn(2, 3, 2, 2, generator=generator), 1, wrong_dim),
+    ]
+    check_function(answer, [Case((x, dim), torch.softmax(x, dim), hint) for x, dim, hint in questions])
+
+
+def dense_inputs(answer: Callable) -> None:
+    """Checks ``answer(size, channels, layers)``: the numbers that a stack of layers leaves for a dense layer."""
+    questions = [
+        (8, 32, [(5, 1), (2, 2)], "Channels times rows times columns; each layer makes (size − F) / S + 1 of them."),
+        (28, 32, [(5, 1), (2, 2)], "The maps are two-dimensional: their side counts twice."),
+        (28, 20, [(3, 1), (2, 2), (3, 1), (2, 2)], "Each layer starts from the size that the one before it left."),
+        (9, 4, [(3, 2)], "A step that does not fit any more is not taken: round down."),
+        (5, 3, [], "Without layers the picture stays as it is."),
+    ]
+    cases = []
+    for size, channels, layers, hint in questions:
+        x = torch.zeros(1, channels, size, size)
+        for kernel_size, stride in layers:
+            x = max_pool2d(x, kernel_size, stride)
+        cases.append(Case((size, channels, layers), x.numel(), hint))
+    check_function(answer, cases)
+
+
 # --- Lesson 3 --------------------------------------------------------------------------------------------------------
 
 
@@ -185,7 +253,7 @@ def training_step(answer: Callable) -> None:
             return report("Not yet", f"step {number} moved the weights elsewhere than expected. {hint}")
         if isinstance(got, Tensor) and got.requires_grad:
             return report("Not yet", "the loss comes back as a tensor with its whole graph: give loss.item().")
-        if got is None or (fault := difference(got, expected)):
+        if got is None or difference(got, expected):
             return report("Not yet", f"the weights are right; as loss it gave {got}, expected {expected:.6g}.")
     return report(CORRECT, "three steps, the weights and the losses all as expected.")
 
@@ -204,7 +272,7 @@ def _reference_step(layer: nn.Linear, images: Tensor, labels: Tensor) -> float:
     gradients = torch.autograd.grad(loss, list(layer.parameters()))
     with torch.no_grad():
         for p, gradient in zip(layer.parameters(), gradients, strict=True):
-            p -= 0.5 * gradient
+            p.sub_(0.5 * gradient)
     return loss.item()
 
 
@@ -219,14 +287,14 @@ def accuracy(answer: Callable) -> None:
     for sizes, hint in (
         ([4], "The prediction is the class with the largest logit, argmax(dim=1)."),
         ([4, 4], "Give the share of right predictions, from 0 to 1."),
-        ([4, 1], "Divide all that are right by all pictures: the mean of the batches' accuracies counts a short one twice."),
+        ([4, 1], "Divide all right ones by all pictures: averaging the batches' shares lets a short one count more."),
         ([6, 6, 2], "Count the pictures with len(labels), not with a batch size from elsewhere."),
     ):
         generator = torch.Generator().manual_seed(sum(sizes))
         labels = [torch.randint(3, (size,), generator=generator) for size in sizes]
-        logits = [one_hot(l, 3) + torch.randn(len(l), 3, generator=generator) for l in labels]
+        logits = [one_hot(part, 3) + torch.randn(len(part), 3, generator=generator) for part in labels]
         logits[-1] = one_hot((labels[-1] + 1) % 3, 3) * 2.0 - 3  # the last batch is all wrong, its logits all negative
-        right = sum(int((x.argmax(1) == l).sum()) for x, l in zip(logits, labels, strict=True))
+        right = int((torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum())
         cases.append(Case((_Batches(zip(logits, labels, strict=True)),), right / sum(sizes), hint))
     check_function(answer, cases)
 
@@ -237,8 +305,8 @@ def cross_entropy_by_hand(answer: Callable) -> None:
     for rows, hint in (
         ([[0.0, 0.0]], "Equal logits give each of two classes 1/2, and the loss is −log(1/2), the natural logarithm."),
         ([[2.0, 0.0, 1.0]], "The loss is minus the log-probability of the true class, the first here."),
-        ([[1.0, 2.0, 3.0], [4.0, 0.0, -4.0]], "Softmax runs over the classes, dim=1; the loss is the mean over pictures."),
-        ([[1000.0, 0.0], [-1000.0, 0.0]], "exp(1000) is too large for a float: subtract each row's largest logit first."),
+        ([[1.0, 2.0, 3.0], [4.0, 0.0, -4.0]], "Softmax runs over the classes, dim=1; give the mean over pictures."),
+        ([[1000.0, 0.0], [-1000.0, 0.0]], "exp(1000) is too large for a float: subtract each row's maximum first."),
     ):
         logits = torch.tensor(rows)
         labels = torch.arange(len(rows))
@@ -251,7 +319,7 @@ def confusion_matrix(answer: Callable) -> None:
     cases = []
     for labels, predictions, classes, hint in (
         ([0, 1], [0, 1], 2, "Each picture adds 1 at row label, column prediction."),
-        ([0, 0, 1], [1, 1, 1], 2, "Rows are the true classes and columns the predicted ones; the same pair may come twice."),
+        ([0, 0, 1], [1, 1, 1], 2, "Rows are true classes, columns predicted ones; a pair may come twice."),
         ([2, 0], [0, 0], 4, "There are rows and columns for classes that do not occur, too."),
     ):
         expected = torch.zeros(classes, classes, dtype=torch.long)

@@ -11,6 +11,8 @@ import numpy as np
 from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Affine2D
 from torch import Tensor
 
 from helpers.images import to_array
@@ -247,7 +249,7 @@ def computation_graph(nodes: Mapping[str, tuple[float, float, str]], edges: Sequ
         nodes: for each name the column and row of its box, and the text in it.
         edges: ``(from, to, operation)``; the operation is written on the arrow, and may be empty.
     """
-    columns, rows = (max(node[i] for node in nodes.values()) + 1 for i in (0, 1))
+    columns, rows = max(x for x, _, _ in nodes.values()) + 1, max(y for _, y, _ in nodes.values()) + 1
     figure = Figure(figsize=(1.45 * columns, 1.15 * rows), layout="constrained")
     ax = figure.subplots()
     boxes = {
@@ -260,5 +262,44 @@ def computation_graph(nodes: Mapping[str, tuple[float, float, str]], edges: Sequ
         ax.annotate("", (x1, -y1), (x0, -y0), arrowprops=arrow)
         ax.text((x0 + x1) / 2, -(y0 + y1) / 2 + 0.08, operation, ha="center", va="bottom", fontsize=9)
     ax.set(xlim=(-0.55, columns - 0.45), ylim=(0.5 - rows, 0.55))
+    ax.axis("off")
+    return figure
+
+
+def pancakes(stacks: Mapping[str, Tensor]) -> Figure:
+    """Stacks of feature maps ``(C, H, W)`` drawn as lying sheets, to scale with each other; crumbs stay visible."""
+    figure = Figure(figsize=(2.6 * len(stacks), 2.4), layout="constrained")
+    widest = max(maps.shape[-1] for maps in stacks.values())
+    for ax, (title, maps) in zip(figure.subplots(1, len(stacks), squeeze=False)[0], stacks.items(), strict=True):
+        side = max(maps.shape[-1] / widest, 0.05)
+        for level, sheet in enumerate(maps.flip(0)):
+            lying = Affine2D().scale(side, 0.42 * side).skew_deg(40, 0).translate(-0.7 * side, 0.32 * level)
+            where: dict[str, Any] = {"transform": lying + ax.transData, "zorder": level}
+            ax.imshow(to_array(sheet), cmap=GRAY, vmin=0, vmax=maps.max(), extent=(0, 1, 0, 1), **where)
+            ax.plot([0, 1, 1, 0, 0], [0, 0, 1, 1, 0], color="#d55e00", linewidth=1, **where)
+        ax.set(xlim=(-0.8, 0.8), ylim=(-0.1, 0.32 * len(maps) + 0.15), aspect="equal")
+        ax.set_title(title, fontsize=9)
+        ax.axis("off")
+    return figure
+
+
+def architecture(layers: Sequence[tuple[str, tuple[int, ...]]], labels: Sequence[str]) -> Figure:
+    """A network from left to right, a box for each layer: as high as its maps, as wide as their number.
+
+    Args:
+        layers: the kind of each (``"Conv2d"``, ``"MaxPool2d"``, ``"Linear"``) and the shape of its output without N.
+        labels: what to write under each; an empty one for none.
+    """
+    colours = {"Conv2d": "0.8", "MaxPool2d": "#d55e00", "Linear": "0.35"}
+    highest = max(shape[-1] for kind, shape in layers if kind != "Linear")
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    ax, x = figure.subplots(), 0.0
+    for (kind, shape), label in zip(layers, labels, strict=True):
+        width, height = 0.06 + shape[0] / 1500, shape[-1] / highest if len(shape) > 1 else 0.02
+        ax.add_patch(Rectangle((x, -height / 2), width, height, facecolor=colours[kind], edgecolor="black"))
+        ax.text(x + width / 2, -height / 2 - 0.03, label, ha="right", va="top", fontsize=8, rotation=45)
+        x += width + 0.07
+    ax.legend([Rectangle((0, 0), 1, 1, facecolor=c, edgecolor="black") for c in colours.values()], colours, fontsize=8)
+    ax.set(xlim=(-0.2, x + 0.1), ylim=(-0.75, 0.6))
     ax.axis("off")
     return figure

@@ -13,11 +13,12 @@ import ipywidgets as ipw
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, max_pool2d, pad, relu
 
 from helpers import filters, images
-from helpers.models import output_size
-from helpers.training import descend, hollows
+from helpers.data import CLASSES, Batches
+from helpers.models import FashionNet, inference, output_size
+from helpers.training import History, descend, hollows, train
 
 BOX_COLOR = (213, 94, 0)
 PHOTO_ROWS = 200  # small enough for an answer at once, large enough to see edges
@@ -213,10 +214,8 @@ def _curves(losses: list[float], accuracies: list[float]) -> str:
     """Training loss and test accuracy side by side, as SVG; one point for each round."""
     last = f": {losses[-1]:.3f}" if losses else ""
     percent = f": {accuracies[-1]:.1%}" if accuracies else ""
-    seen = f"{len(losses) * ROUND * 128:,} pictures seen"
-    return (
-        _svg_line(losses, 2.5, f"training loss{last}") + _svg_line(accuracies, 1, f"test accuracy{percent}") + f"<p>{seen}</p>"
-    )
+    lines = _svg_line(losses, 2.5, f"training loss{last}") + _svg_line(accuracies, 1, f"test accuracy{percent}")
+    return f"{lines}<p>{len(losses) * ROUND * 128:,} pictures seen</p>"
 
 
 def _svg_line(values: list[float], top: float, title: str) -> str:
@@ -226,15 +225,17 @@ def _svg_line(values: list[float], top: float, title: str) -> str:
         f"<svg width='{width + 60}' height='{height + 36}' font-size='12' fill='currentColor'>"
         f"<text x='32' y='14'>{title}</text><text x='4' y='32'>{top}</text><text x='14' y='{height + 26}'>0</text>"
         f"<g transform='translate(32 24)' fill='none' stroke='currentColor'>"
-        f"<rect width='{width}' height='{height}' stroke-opacity='0.3'/><polyline points='{points}' stroke-width='2'/></g></svg>"
+        f"<rect width='{width}' height='{height}' stroke-opacity='0.3'/>"
+        f"<polyline points='{points}' stroke-width='2'/></g></svg>"
     )
 
 
 def _html_bars(values: Mapping[str, float], marked: str) -> str:
     """Shares from 0 to 1 as bars with their names; the name of the true one is bold."""
+    bar = "display:inline-block;height:11px;background:#888;width"
     rows = "".join(
-        f"<tr><td style='padding:0 8px;font-weight:{'bold' if name == marked else 'normal'}'>{name}</td><td>"
-        f"<div style='display:inline-block;height:11px;background:#888;width:{220 * value:.0f}px'></div> {value:.1%}</td></tr>"
+        f"<tr><td style='padding:0 8px;font-weight:{'bold' if name == marked else 'normal'}'>{name}</td>"
+        f"<td><div style='{bar}:{220 * value:.0f}px'></div> {value:.1%}</td></tr>"
         for name, value in values.items()
     )
     return f"<table>{rows}</table>"
@@ -251,7 +252,7 @@ def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, 
         "optimizer": ipw.Dropdown(options=list(MARBLES), value=optimizer, description="optimiser"),
         "learning_rate": ipw.FloatLogSlider(learning_rate, min=-2.5, max=0, step=0.02, description="rate"),
         "momentum": ipw.FloatSlider(momentum, min=0, max=0.99, step=0.01, description="momentum"),
-        "steps": ipw.IntSlider(60, 0, 120, description="steps"),
+        "steps": ipw.IntSlider(60, 0, 100, description="steps"),
     }
     background = _contour_picture()
 
@@ -259,7 +260,7 @@ def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, 
         path = descend(hollows, START, lambda points: MARBLES[optimizer](points, learning_rate, momentum), steps)
         return {"map": _encode(_draw_path(background, path)), "text": _where(path[-1], steps)}
 
-    play = ipw.Play(value=60, min=0, max=120, interval=120)
+    play = ipw.Play(value=60, min=0, max=100, interval=120)
     ipw.jslink((play, "value"), (controls["steps"], "value"))
     view = {"map": ipw.Image(format="png"), "text": ipw.HTML()}
     _connect(controls, view, draw)
@@ -307,6 +308,96 @@ def _where(point: Tensor, steps: int) -> str:
     if not (left <= x <= right and bottom <= y <= top):
         return f"<p>after {steps} steps the marble has left the map</p>"
     return f"<p>after {steps} steps: x = {x:.2f}, y = {y:.2f}, height {hollows(point).item():.3f}</p>"
+
+
+# The grid of lesson 2, which pools it by hand.
+POOL_NUMBERS = torch.tensor([int(n) for n in "132051427102061384210923504117382602"]).float().view(6, 6)
+
+
+def pooling_explorer(photo: str = "camera") -> ipw.Widget:
+    """Lesson 2: move a pooling window over 6 × 6 numbers and over a feature map after ReLU."""
+    maps = relu(conv2d(_small_gray(photo)[None, None], filters.step_filters()[:, None]))[0]
+    controls = {
+        "kind": ipw.ToggleButtons(options=["max", "average"], description="kind"),
+        "window": ipw.IntSlider(2, 1, 6, description="window"),
+        "stride": ipw.IntSlider(2, 1, 6, description="stride"),
+        "row": ipw.FloatSlider(0.35, min=0, max=1, step=0.005, description="row", readout=False),
+        "column": ipw.FloatSlider(0.5, min=0, max=1, step=0.005, description="column", readout=False),
+        "channel": ipw.Dropdown(options=[(f"of filter {i}", i) for i in range(4)], description="map"),
+    }
+    view = {"numbers": ipw.HTML(), "map": ipw.Image(), "pooled": ipw.Image(), "sizes": ipw.HTML()}
+
+    def draw(kind: str, window: int, stride: int, row: float, column: float, channel: int) -> dict[str, bytes | str]:
+        place = (kind, window, stride, row, column)
+        return {"numbers": _pooled_numbers(*place), **_pooled_map(maps[channel], *place)}
+
+    _connect(controls, view, draw)
+    return ipw.VBox(
+        [
+            ipw.HBox([ipw.VBox(list(controls.values())), view["numbers"]]),
+            ipw.HBox([view["map"], view["pooled"]]),
+            view["sizes"],
+        ]
+    )
+
+
+def _pool(grid: Tensor, kind: str, window: int, stride: int, row: float, column: float) -> tuple[Tensor, int, int]:
+    """The pooled map, and which of its values the sliders choose."""
+    pooled = (max_pool2d if kind == "max" else avg_pool2d)(grid[None, None], window, stride)[0, 0]
+    return pooled, round(row * (pooled.shape[0] - 1)), round(column * (pooled.shape[1] - 1))
+
+
+def _pooled_numbers(kind: str, window: int, stride: int, row: float, column: float) -> str:
+    pooled, i, j = _pool(POOL_NUMBERS, kind, window, stride, row, column)
+    top, left = i * stride, j * stride
+    seen = {start + k for start in range(0, 6 - window + 1, stride) for k in range(window)}
+    unseen = [(r, c) for r in range(6) for c in range(6) if r not in seen or c not in seen]
+    styles = dict.fromkeys(unseen, "color:#777;background:#ccc")
+    patch = POOL_NUMBERS[top : top + window, left : left + window]
+    styles |= {(top + r, left + c): "background:#f7c59f" for r in range(window) for c in range(window)}
+    if kind == "max":
+        r, c = divmod(int(patch.argmax()), window)
+        styles[top + r, left + c] = "background:#d55e00;color:white;font-weight:bold"
+    tables = [
+        ("6 × 6 numbers", _marked_table(POOL_NUMBERS, styles)),
+        ("→", ""),
+        (f"{kind} pooled", _marked_table(pooled, {(i, j): "background:#f7c59f;font-weight:bold"})),
+    ]
+    left_out = f"{len(unseen)} of 36 numbers are in no window (grey)." if unseen else "Each number is in some window."
+    return (
+        _html_row(tables)
+        + f"<p>{kind} of the {window} × {window} window = pooled[{i}, {j}] = <b>{pooled[i, j].item():.4g}</b>. "
+        f"Rows: (6 − {window}) / {stride} + 1{_remark(6, window, stride)} = <b>{len(pooled)}</b>. {left_out}</p>"
+    )
+
+
+def _pooled_map(grid: Tensor, kind: str, window: int, stride: int, row: float, column: float) -> dict[str, bytes | str]:
+    pooled, i, j = _pool(grid, kind, window, stride, row, column)
+    scale = grid.max()
+    zoomed = interpolate((pooled / scale)[None, None], scale_factor=stride, mode="nearest")[0, 0]
+    (height, width), (rows, columns) = grid.shape, pooled.shape
+    return {
+        "map": _png(grid / scale, (i * stride, j * stride, window, window)),
+        "pooled": _png(zoomed, (i * stride, j * stride, stride, stride)),
+        "sizes": f"<p>Feature map {height} × {width}, pooled to {rows} × {columns} "
+        f"({pooled.numel() / grid.numel():.1%} of the numbers; drawn {stride} times as large). "
+        f"Rows: ({height} − {window}) / {stride} + 1{_remark(height, window, stride)} = {rows}.</p>",
+    }
+
+
+def _remark(size: int, window: int, stride: int) -> str:
+    """Whether the windows end at the edge; if not, how many rows and columns beyond the last one are lost."""
+    rest = (size - window) % stride
+    return f", rounded down (the last {rest} {'row' if rest == 1 else 'rows'} and columns do not fit)" if rest else ""
+
+
+def _marked_table(numbers: Tensor, styles: Mapping[tuple[int, int], str]) -> str:
+    cell = "width:26px;height:26px;text-align:center;border:1px solid #888;color:black;background:white;"
+    rows = [
+        "".join(f"<td style='{cell}{styles.get((r, c), '')}'>{n:.3g}</td>" for c, n in enumerate(row))
+        for r, row in enumerate(numbers.tolist())
+    ]
+    return f"<table style='border-collapse:collapse;margin:auto'><tr>{'</tr><tr>'.join(rows)}</tr></table>"
 
 
 # --- Shared by the explorers -----------------------------------------------------------------------------------------
