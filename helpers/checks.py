@@ -7,11 +7,12 @@ luck does not pass. It never raises in a lesson; with NBGRADER_EXECUTION set it 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, cross_entropy, max_pool2d, one_hot
+from torch.nn.functional import batch_norm, conv2d, cross_entropy, max_pool2d, one_hot
 
 CORRECT, NOT_ATTEMPTED = "Correct", "Not attempted yet"
 
@@ -327,3 +328,108 @@ def confusion_matrix(answer: Callable) -> None:
             expected[label, prediction] += 1
         cases.append(Case((torch.tensor(labels), torch.tensor(predictions), classes), expected, hint))
     check_function(answer, cases)
+
+
+# --- Lesson 4 --------------------------------------------------------------------------------------------------------
+
+
+def inverted_dropout(answer: Callable) -> None:
+    """Checks ``answer(x, p, training)``: single values are dropped, and what is kept is scaled up."""
+    _check_dropout(answer, (40, 50), whole=1)
+
+
+def dropped_maps(answer: Callable) -> None:
+    """Checks ``answer(x, p, training)`` for ``(N, C, H, W)``: whole maps are dropped, and what is kept is scaled up."""
+    _check_dropout(answer, (40, 50, 3, 4), whole=12)
+
+
+def _check_dropout(answer: Callable, shape: tuple[int, ...], whole: int) -> None:
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) + 1
+    hint = "Outside training nothing is dropped, and nothing scaled."
+    if not _verdict(lambda: answer(x, 0.25, False), lambda got: (fault := difference(got, x)) and f"{fault} {hint}"):
+        return
+    for p in (0.25, 0.8):
+        if not _verdict(partial(answer, x, p, True), partial(_dropout_fault, x=x, p=p, whole=whole)):
+            return
+    report(CORRECT, "the right share is dropped, and the rest scaled up; outside training nothing happens.")
+
+
+def _dropout_fault(got: Any, *, x: Tensor, p: float, whole: int) -> str:
+    if not isinstance(got, Tensor) or got.shape != x.shape:
+        return f"gave no tensor of the input's shape {tuple(x.shape)}."
+    kept = (got != 0).view(40, 50, whole)
+    if kept.any() and (fault := difference(got[got != 0], (x / (1 - p))[got != 0])):
+        return f"with p = {p} must divide what it keeps by 1 − p, but it {fault}"
+    if not torch.equal(kept.any(2), kept.all(2)):
+        return "drops parts of maps: draw one number for each map, and let it count for all of its pixels."
+    if len(kept.flatten(1).unique(dim=0)) == 1 or len(kept.transpose(0, 1).flatten(1).unique(dim=0)) == 1:
+        return "drops the same in every row, or in every column: draw a number of its own for each."
+    share = 1 - kept.float().mean().item()
+    if abs(share - p) > 0.1:
+        hint = "p is the probability to be dropped, not to be kept." if abs(share - 1 + p) < 0.1 else ""
+        return f"with p = {p} dropped a share of {share:.2f}. {hint}"
+    return ""
+
+
+def _verdict(call: Callable[[], Any], fault_of: Callable[[Any], str]) -> bool:
+    """Call the answer, and report what is wrong with what comes back; True where nothing is."""
+    try:
+        got = call()
+    except Exception as error:
+        report("Not yet", f"your function raised {type(error).__name__}: {error}")
+        return False
+    if got is None or got is ...:
+        report(NOT_ATTEMPTED, "the function gives nothing back so far.")
+    elif fault := fault_of(got):
+        report("Not yet", f"your function {fault}")
+    else:
+        return True
+    return False
+
+
+def momentum_step(answer: Callable) -> None:
+    """Checks ``answer(weight, gradient, velocity, learning_rate, momentum)`` against four steps of torch's SGD."""
+    gradients = torch.tensor([1.0, 1.0, -2.0, 0.0])
+
+    def four_steps(learning_rate: float, momentum: float) -> Tensor | None:
+        weights, weight, velocity = [], torch.tensor(1.0), torch.tensor(0.0)
+        for gradient in gradients:
+            if (got := answer(weight, gradient, velocity, learning_rate, momentum)) in (None, ...):
+                return None
+            weight, velocity = got
+            weights.append(weight)
+        return torch.stack(weights)
+
+    cases = []
+    for rate, momentum in ((0.1, 0.0), (0.1, 0.9), (0.5, 0.5)):
+        theirs, expected = torch.tensor(1.0), []
+        optimizer = torch.optim.SGD([theirs], lr=rate, momentum=momentum)
+        for theirs.grad in gradients:
+            optimizer.step()
+            expected.append(theirs.clone())
+        cases.append(Case((rate, momentum), torch.stack(expected), _MOMENTUM_HINT))
+    check_function(four_steps, cases)
+
+
+_MOMENTUM_HINT = "These are the weights after four steps with this rate and momentum. In torch the new velocity is "
+_MOMENTUM_HINT += "momentum · velocity + gradient, and the weight goes down by rate · new velocity."
+
+
+def folded_batch_norm(answer: Callable) -> None:
+    """Checks ``answer(weight, bias, mean, var, gamma, beta)`` against a convolution followed by ``batch_norm``."""
+    generator, cases = torch.Generator().manual_seed(0), []
+    for out, channels, hint in (
+        (1, 1, "The old bias is normalised and scaled, too: (bias − mean) · scale + beta."),
+        (3, 2, "Each filter has its own scale: scale.view(-1, 1, 1, 1) * weight."),
+    ):
+        x, weight = torch.randn(2, channels, 4, 4), torch.randn(out, channels, 3, 3, generator=generator)
+        bias, mean, gamma, beta = torch.randn(4, out, generator=generator)
+        var = torch.rand(out, generator=generator) + 0.5
+        expected = batch_norm(conv2d(x, weight, bias), mean, var, gamma, beta, eps=1e-5)
+        cases.append(Case((x, weight, bias, mean, var, gamma, beta), expected, hint))
+
+    def folded(x: Tensor, *numbers: Tensor) -> Tensor | None:
+        got = answer(*numbers)
+        return None if got in (None, ...) else conv2d(x, *got)
+
+    check_function(folded, cases)

@@ -118,6 +118,33 @@ class FashionNet(nn.Module):
         return self.classifier(self.features(x))
 
 
+class BatchNormNet(nn.Module):
+    """The classifier of lesson 4's recipe: four convolutions with batch normalisation, and one dense layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            Normalize(),
+            *_conv_block(1, 32, pool=2),
+            *_conv_block(32, 64, pool=2),
+            *_conv_block(64, 128),
+            *_conv_block(128, 128, pool=7),
+        )
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(128, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, 1, 28, 28)`` in [0, 1] to logits ``(N, 10)``."""
+        return self.classifier(self.features(x))
+
+
+def _conv_block(in_channels: int, out_channels: int, pool: int = 1) -> list[nn.Module]:
+    # Pooling comes before normalisation and ReLU, which then have a quarter of the numbers to work on.
+    # Batch normalisation adds a bias of its own, so the convolution needs none.
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+    pooling = [nn.MaxPool2d(pool)] if pool > 1 else []
+    return [conv, *pooling, nn.BatchNorm2d(out_channels), nn.ReLU()]
+
+
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""

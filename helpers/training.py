@@ -204,7 +204,7 @@ def hollows(point: Tensor) -> Tensor:
         Heights ``(…)``; 0 at the lowest point, (2, 0.3). Across the valley the curvature is 6.
     """
     x, y = point[..., 0], point[..., 1]
-    return 0.08 * (x - 2) ** 2 + 3 * (y - 0.15 * x) ** 2 - 0.32 * torch.exp(-4 * (x + 0.9) ** 2)
+    return 0.08 * (x - 2) ** 2 + 3 * (y - 0.15 * x) ** 2 - 0.36 * torch.exp(-4 * (x + 0.9) ** 2)
 
 
 def descend(

@@ -55,9 +55,10 @@ def test_pool_net_takes_the_largest_of_each_window():
     assert pooled[0, 1, 1, 2] == activated[0, 1, 2:5, 4:7].max()
 
 
-def test_fashion_net_normalises_inside():
+@pytest.mark.parametrize("network", [models.FashionNet, models.BatchNormNet])
+def test_networks_normalise_inside(network):
     torch.manual_seed(0)
-    net = models.FashionNet()
+    net = network().eval()
     x = torch.rand(3, 1, 28, 28)
     inner = net.classifier(net.features[1:]((x - models.FASHION_MEAN) / models.FASHION_STD))
     assert torch.allclose(net(x), inner)

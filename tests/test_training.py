@@ -128,6 +128,24 @@ def test_same_seed_same_run_and_no_trace_in_global_state():
     assert run(1) != run(2)
 
 
+def test_trains_in_training_mode():
+    model = nn.Sequential(nn.BatchNorm2d(1), *linear()).eval()
+    fit(model, epochs=1, test_batches=Batches(*blobs(seed=1)))
+    assert model[0].num_batches_tracked == 11
+
+
+def test_one_cycle_rises_falls_and_ends_with_the_run():
+    optimizer, scheduler = training.one_cycle(linear(), steps=100, learning_rate=0.2)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) == pytest.approx(0.2)
+    assert 20 < rates.index(max(rates)) < 40
+    assert rates[-1] < 1e-4
+
+
 def test_scheduler_steps_once_a_batch():
     model = linear()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
