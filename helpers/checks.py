@@ -170,8 +170,8 @@ def max_pooling(answer: Callable) -> None:
     for height, width, window, stride, hint in (
         (2, 2, 2, 2, "A maximum of negative numbers is negative: let no zero take part."),
         (4, 6, 2, 2, "Rows come first: the result has the shape (rows, columns)."),
-        (7, 6, 3, 2, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
-        (7, 5, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),
+        (7, 5, 3, 2, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
+        (7, 6, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),
     ):
         picture = torch.randn(height, width, generator=generator) - 2
         expected = max_pool2d(picture[None], window, stride)[0]

@@ -272,10 +272,11 @@ def pancakes(stacks: Mapping[str, Tensor]) -> Figure:
     widest = max(maps.shape[-1] for maps in stacks.values())
     for ax, (title, maps) in zip(figure.subplots(1, len(stacks), squeeze=False)[0], stacks.items(), strict=True):
         side = max(maps.shape[-1] / widest, 0.05)
+        gap = 0.32 * max(side, 0.3)
         for level, sheet in enumerate(maps.flip(0)):
-            lying = Affine2D().scale(side, 0.42 * side).skew_deg(40, 0).translate(-0.7 * side, 0.32 * level)
+            lying = Affine2D().scale(side, 0.42 * side).skew_deg(40, 0).translate(-0.7 * side, gap * level)
             where: dict[str, Any] = {"transform": lying + ax.transData, "zorder": level}
-            ax.imshow(to_array(sheet), cmap=GRAY, vmin=0, vmax=maps.max(), extent=(0, 1, 0, 1), **where)
+            ax.imshow(to_array(sheet), cmap=GRAY, vmin=0, vmax=maps.max() / 2, extent=(0, 1, 0, 1), **where)
             ax.plot([0, 1, 1, 0, 0], [0, 0, 1, 1, 0], color="#d55e00", linewidth=1, **where)
         ax.set(xlim=(-0.8, 0.8), ylim=(-0.1, 0.32 * len(maps) + 0.15), aspect="equal")
         ax.set_title(title, fontsize=9)
@@ -284,7 +285,7 @@ def pancakes(stacks: Mapping[str, Tensor]) -> Figure:
 
 
 def architecture(layers: Sequence[tuple[str, tuple[int, ...]]], labels: Sequence[str]) -> Figure:
-    """A network from left to right, a box for each layer: as high as its maps, as wide as their number.
+    """A network from left to right, a box for each layer: as high as its maps, and the wider, the more there are.
 
     Args:
         layers: the kind of each (``"Conv2d"``, ``"MaxPool2d"``, ``"Linear"``) and the shape of its output without N.
@@ -295,11 +296,11 @@ def architecture(layers: Sequence[tuple[str, tuple[int, ...]]], labels: Sequence
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     ax, x = figure.subplots(), 0.0
     for (kind, shape), label in zip(layers, labels, strict=True):
-        width, height = 0.06 + shape[0] / 1500, shape[-1] / highest if len(shape) > 1 else 0.02
+        width, height = shape[0] ** 0.5 / 40, shape[-1] / highest if len(shape) > 1 else 0.02
         ax.add_patch(Rectangle((x, -height / 2), width, height, facecolor=colours[kind], edgecolor="black"))
-        ax.text(x + width / 2, -height / 2 - 0.03, label, ha="right", va="top", fontsize=8, rotation=45)
+        ax.text(x + width / 2, -height / 2 - 0.03, label, ha="center", va="top", fontsize=8)
         x += width + 0.07
     ax.legend([Rectangle((0, 0), 1, 1, facecolor=c, edgecolor="black") for c in colours.values()], colours, fontsize=8)
-    ax.set(xlim=(-0.2, x + 0.1), ylim=(-0.75, 0.6))
+    ax.set(xlim=(-0.2, x + 0.1), ylim=(-0.72, 0.52))
     ax.axis("off")
     return figure

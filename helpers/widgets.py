@@ -388,7 +388,8 @@ def _pooled_map(grid: Tensor, kind: str, window: int, stride: int, row: float, c
 def _remark(size: int, window: int, stride: int) -> str:
     """Whether the windows end at the edge; if not, how many rows and columns beyond the last one are lost."""
     rest = (size - window) % stride
-    return f", rounded down (the last {rest} {'row' if rest == 1 else 'rows'} and columns do not fit)" if rest else ""
+    lost = "row and column" if rest == 1 else f"{rest} rows and columns"
+    return f", rounded down (the last {lost} do not fit)" if rest else ""
 
 
 def _marked_table(numbers: Tensor, styles: Mapping[tuple[int, int], str]) -> str:

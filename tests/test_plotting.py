@@ -72,6 +72,7 @@ def test_learning_curves():
         "run, test": [0.4, 0.6],
     }
     assert list(loss.lines[0].get_xdata()) == [1, 2]
+    assert {line.get_label(): line.get_linestyle() for line in loss.lines} == {"run, train": "--", "run, test": "-"}
 
 
 def test_confusion_table_has_true_classes_in_rows():

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import torch
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 
 from helpers import filters, widgets
 
@@ -26,6 +26,8 @@ def test_kernel_explorer_shows_the_response_and_its_sum():
     expected = conv2d(small[None, None], filters.kernel("Sobel y")[None, None], stride=2, padding=1)[0, 0]
     i, j = round(0.6 * (expected.shape[0] - 1)), round(0.2 * (expected.shape[1] - 1))
     assert f"response[{i}, {j}] = {expected[i, j]:.3f}" in explorer.children[2].value
+    patch = pad(small, (1, 1, 1, 1))[2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+    assert widgets._html_table(patch) in explorer.children[2].value
     bound = expected.abs().max()
     shown = torch.from_numpy(decode(response)[2::4, 2::4, 0] / 255 * 2 - 1) * bound  # stride 2, drawn twice as large
     away = (torch.arange(expected.shape[0]) - i).abs() > 3  # rows that the box does not touch

@@ -1,0 +1,74 @@
+"""The checks of lesson 2: right answers pass, typical wrong ones are told why."""
+
+import pytest
+import torch
+from torch.nn.functional import max_pool2d
+
+from helpers import checks
+
+
+def pooled(start, picture, window, stride):
+    """Max pooling by hand; each maximum begins at ``start``."""
+    rows, columns = ((size - window) // stride + 1 for size in picture.shape)
+    output = torch.full((rows, columns), start)
+    for i in range(rows):
+        for j in range(columns):
+            patch = picture[i * stride : i * stride + window, j * stride : j * stride + window]
+            output[i, j] = max(output[i, j], patch.max())
+    return output
+
+
+def soft(x, shift, dim):
+    e = (x - shift).exp()
+    return e / e.sum(dim=dim, keepdim=True)
+
+
+RIGHT = [
+    (checks.max_pooling, lambda picture, window, stride: pooled(-torch.inf, picture, window, stride)),
+    (checks.global_average, lambda maps: maps.flatten(2).mean(dim=2)),
+    (checks.stable_softmax, lambda x, dim: soft(x, x.amax(dim, keepdim=True), dim)),
+    (checks.dense_inputs, lambda size, channels, layers: channels * _side(size, layers) ** 2),
+]
+
+WRONG = [
+    (checks.max_pooling, lambda p, window, stride: pooled(0.0, p, window, stride), "no zero"),
+    (checks.max_pooling, lambda p, window, stride: max_pool2d(p[None], window)[0], "With a stride"),
+    (checks.max_pooling, lambda p, window, stride: max_pool2d(p[None], window, stride, ceil_mode=True)[0], "formula"),
+    (checks.global_average, lambda maps: maps.mean(dim=(0, 2, 3)), "Each map of each picture"),
+    (checks.global_average, lambda maps: maps.sum(dim=(2, 3)) / maps.shape[2] ** 2, "Divide by rows times columns"),
+    (checks.global_average, lambda maps: maps.mean(dim=(2, 3)).squeeze(0), "batch of one"),
+    (checks.global_average, lambda maps: maps.mean(dim=(2, 3)).squeeze(1), "One map of one pixel"),
+    (checks.stable_softmax, lambda x, dim: soft(x, 0, dim), "overflows"),
+    (checks.stable_softmax, lambda x, dim: soft(x, x.max(), dim), "not that of all scores"),
+    (checks.stable_softmax, lambda x, dim: soft(x, x.max(), x.ndim - 1), "Sum along dim"),
+    (checks.stable_softmax, lambda x, dim: (x - x.max()).exp() / (x - x.max()).exp().sum(), "Sum along dim"),
+    (checks.dense_inputs, lambda size, channels, layers: channels * 4, "side counts twice"),
+    (checks.dense_inputs, lambda size, channels, layers: channels * _side(size, layers), "Channels times rows"),
+    (checks.dense_inputs, lambda size, channels, layers: channels * _side(size, layers[:2]) ** 2, "one before it"),
+]
+
+
+def _side(size, layers):
+    for window, stride in layers:
+        size = (size - window) // stride + 1
+    return size
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_a_right_answer_passes(check, answer, capsys):
+    check(answer)
+    assert capsys.readouterr().out.startswith(checks.CORRECT)
+
+
+@pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
+def test_a_wrong_answer_is_told_why(check, answer, hint, capsys):
+    check(answer)
+    out = capsys.readouterr().out
+    assert out.startswith("Not yet")
+    assert hint in out
+
+
+@pytest.mark.parametrize("check", [check for check, _ in RIGHT])
+def test_a_stub_is_not_attempted(check, capsys):
+    check(lambda *_: ...)
+    assert capsys.readouterr().out.startswith(checks.NOT_ATTEMPTED)

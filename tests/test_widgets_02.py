@@ -1,0 +1,82 @@
+"""The explorer of lesson 2 shows what a direct computation gives."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, relu
+
+from helpers import filters, widgets
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    return widgets.pooling_explorer()
+
+
+def turn(explorer, **values):
+    """Set controls by their description; give the texts and pictures shown."""
+    top, pictures, sizes = explorer.children
+    controls = {control.description: control for control in top.children[0].children}
+    for name, value in values.items():
+        controls[name].value = value
+    return top.children[1].value, [picture.value for picture in pictures.children], sizes.value
+
+
+def cells(html):
+    """Each cell of the tables as (style, number), in reading order."""
+    return [(style, float(number)) for style, number in re.findall(r"<td style='(width[^']*)'>([-\d.e+]+)</td>", html)]
+
+
+SETTINGS = [
+    ("max", 2, 2, 0, 0),
+    ("max", 3, 2, 1, 1),
+    ("max", 2, 3, 0, 1),
+    ("average", 2, 1, 0.5, 1),
+    ("max", 6, 6, 1, 0),
+]
+
+
+@pytest.mark.parametrize(("kind", "window", "stride", "row", "column"), SETTINGS)
+def test_numbers(explorer, kind, window, stride, row, column):
+    html, _, _ = turn(explorer, kind=kind, window=window, stride=stride, row=row, column=column)
+    shown = cells(html)
+    grid, output = shown[:36], shown[36:]
+    assert [n for _, n in grid] == widgets.POOL_NUMBERS.flatten().tolist()
+    pool = max_pool2d if kind == "max" else avg_pool2d
+    expected = pool(widgets.POOL_NUMBERS[None, None], window, stride).flatten().tolist()
+    assert [n for _, n in output] == pytest.approx(expected, abs=0.01)  # shown with three digits
+    chosen = [n for style, n in output if "bold" in style]
+    in_window = [n for style, n in grid if "#f7c59f" in style or "#d55e00" in style]
+    assert len(in_window) == window**2
+    if kind == "max":
+        assert [n for style, n in grid if "#d55e00" in style] == chosen == [max(in_window)]
+    else:
+        assert chosen == pytest.approx([sum(in_window) / window**2], abs=0.01)
+
+
+def test_what_is_in_no_window_is_said_and_grey(explorer):
+    html, _, _ = turn(explorer, kind="max", window=3, stride=2, row=0, column=0)
+    grey = [i for i, (style, _) in enumerate(cells(html)[:36]) if "#ccc" in style]
+    assert grey == [i for i in range(36) if i % 6 == 5 or i >= 30]
+    assert "the last row and column do not fit" in html
+    assert "11 of 36" in html
+    html, _, _ = turn(explorer, stride=3)
+    assert "do not fit" not in html
+    assert "Each number is in some window" in html
+
+
+def test_pictures(explorer):
+    _, shown, sizes = turn(explorer, kind="max", window=4, stride=4, map=2, row=0, column=0)
+    photo = widgets._small_gray("camera")
+    maps = relu(conv2d(photo[None, None], filters.step_filters()[:, None]))[:, 2:3]
+    expected = max_pool2d(maps, 4)[0, 0] / maps.max()
+    picture = cv2.imdecode(np.frombuffer(shown[1], np.uint8), cv2.IMREAD_COLOR)
+    middles = picture[4::8, 4::8].astype(int)  # 4 times as large for the stride, 2 for the screen
+    assert middles.shape[:2] == expected.shape == (49, 49)
+    inside = torch.from_numpy(middles[2:, 2:, 0])  # past the box around the first value
+    assert torch.equal(inside, (expected[2:, 2:] * 255).round().long())
+    assert "pooled to 49 × 49" in sizes
+    assert "the last row and column do not fit" in sizes  # 197 = 49 · 4 + 1
