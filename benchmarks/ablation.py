@@ -31,7 +31,7 @@ Pictures = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run; two records with different plans are different experiments."""
+    """What is run; records whose plans differ in more than their seeds are different experiments."""
 
     seeds: Sequence[int] = (0, 1, 2, 3, 4)
     epochs: int = 5
@@ -136,9 +136,9 @@ def load(path: Path, plan: Plan) -> dict:
     if not path.exists():
         return {"made_with": made_with, "sweep": [], "learning_rates": {}, "runs": []}
     record = json.loads(path.read_text(encoding="utf-8"))
-    if record["made_with"] != made_with:
+    if record["made_with"] | {"seeds": made_with["seeds"]} != made_with:  # more seeds extend the same experiment
         raise SystemExit(f"{path} was made in another way: move it, and the experiment starts anew.")
-    return record
+    return record | {"made_with": made_with}
 
 
 def save(path: Path, record: dict) -> None:

@@ -156,6 +156,7 @@ def learning_curves(histories: Mapping[str, History]) -> Figure:
                         values,
                         line,
                         marker="os^Dv"[i % 5],
+                        markevery=-(-len(values) // 12),  # or many markers would hide the dashes
                         markersize=4,
                         color=f"C{i}",
                         label=f"{name}, {part}",
@@ -168,24 +169,27 @@ def learning_curves(histories: Mapping[str, History]) -> Figure:
 
 
 def descent_paths(
-    heights: Tensor, extent: tuple[float, float, float, float], paths: Mapping[str, Tensor], columns: int = 2
+    heights: Tensor,
+    extent: tuple[float, float, float, float],
+    paths: Mapping[str, Tensor],
+    levels: Sequence[float],
+    columns: int = 2,
 ) -> Figure:
     """Paths down a surface, each on its own map of contour lines, a dot for each step.
 
     Args:
         heights: ``(H, W)``, row 0 at the least y.
         extent: of ``heights``: least x, largest x, least y, largest y.
-        paths: by name, each ``(steps + 1, 2)`` of x and y.
+        paths: by name, each ``(steps + 1, 2)`` of x and y; they begin at a square and end at a star.
+        levels: the heights of the contour lines.
         columns: maps in a row.
     """
     left, right, bottom, top = extent
-    figure, axes = axes_grid(len(paths), columns, size=4.6, aspect=(top - bottom) / (right - left))
+    figure, axes = axes_grid(len(paths), columns, size=4.2, aspect=(top - bottom) / (right - left))
     xs, ys = np.linspace(left, right, heights.shape[1]), np.linspace(bottom, top, heights.shape[0])
-    levels = heights.max().item() * np.linspace(0, 1, 22) ** 3  # close together where the ground is low
     for ax, (name, path) in zip(axes, paths.items(), strict=True):
-        ax.contourf(xs, ys, heights.numpy(), levels, cmap="Greys_r", alpha=0.6)
-        ax.contour(xs, ys, heights.numpy(), levels, colors="0.55", linewidths=0.5)
-        ax.plot(*path.T.numpy(), "o-", color="#d55e00", markersize=3, linewidth=1)
+        ax.contour(xs, ys, heights.numpy(), levels, colors="0.7", linewidths=0.8)
+        ax.plot(*path.T.numpy(), "o-", color="#d55e00", markersize=3.5, linewidth=1.2)
         ax.plot(*path[0].tolist(), "s", color="black", markersize=7)
         ax.plot(*path[-1].tolist(), "*", color="black", markersize=14)
         ax.set(xlim=(left, right), ylim=(bottom, top))

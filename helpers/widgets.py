@@ -244,6 +244,7 @@ def _html_bars(values: Mapping[str, float], marked: str) -> str:
 EXTENT = (-4.0, 4.5, -2.2, 2.2)  # of the marble's surface: least x, largest x, least y, largest y
 PIXELS = 80  # for a length of 1
 START = (-3.2, 1.0)
+LEVELS = (0.02, 0.1, 0.2, 0.29, 0.33, 0.5, 1, 2, 4, 8, 16, 32)  # heights of the contour lines
 
 
 def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, momentum: float = 0.9) -> ipw.Widget:
@@ -281,11 +282,13 @@ def _contour_picture() -> np.ndarray:
     ys = torch.linspace(top, bottom, round((top - bottom) * PIXELS))
     xs = torch.linspace(left, right, round((right - left) * PIXELS))
     heights = hollows(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).clamp(min=0).numpy()
-    levels = np.cbrt(heights / heights.max())
-    bands = np.floor(levels * 22)
+    bands = np.searchsorted(LEVELS, heights)
     line = (np.diff(bands, axis=0, prepend=bands[:1]) != 0) | (np.diff(bands, axis=1, prepend=bands[:, :1]) != 0)
-    gray = np.where(line, 150, 110 + 140 * levels).astype(np.uint8)
-    return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    pixels = cv2.cvtColor(np.where(line, 120, 165 + 6 * bands).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    for label, x, y in (("shallow", -1.25, -0.75), ("deep", 1.7, -0.45)):
+        place = round((x - left) * PIXELS), round((top - y) * PIXELS)
+        cv2.putText(pixels, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
+    return pixels
 
 
 def _draw_path(background: np.ndarray, path: Tensor) -> np.ndarray:
@@ -318,7 +321,7 @@ def pooling_explorer(photo: str = "camera") -> ipw.Widget:
     """Lesson 2: move a pooling window over 6 × 6 numbers and over a feature map after ReLU."""
     maps = relu(conv2d(_small_gray(photo)[None, None], filters.step_filters()[:, None]))[0]
     controls = {
-        "kind": ipw.ToggleButtons(options=["max", "average"], description="kind"),
+        "kind": ipw.Dropdown(options=["max", "average"], description="kind"),
         "window": ipw.IntSlider(2, 1, 6, description="window"),
         "stride": ipw.IntSlider(2, 1, 6, description="stride"),
         "row": ipw.FloatSlider(0.35, min=0, max=1, step=0.005, description="row", readout=False),
@@ -334,7 +337,7 @@ def pooling_explorer(photo: str = "camera") -> ipw.Widget:
     _connect(controls, view, draw)
     return ipw.VBox(
         [
-            ipw.HBox([ipw.VBox(list(controls.values())), view["numbers"]]),
+            ipw.HBox([ipw.VBox(list(controls.values()), layout=ipw.Layout(min_width="320px")), view["numbers"]]),
             ipw.HBox([view["map"], view["pooled"]]),
             view["sizes"],
         ]
