@@ -4,6 +4,7 @@ A check compares the answer with PyTorch, or with a formula, on several cases, s
 luck does not pass. It never raises in a lesson; with NBGRADER_EXECUTION set it raises on anything but correct.
 """
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -41,11 +42,11 @@ def check_function(answer: Callable, cases: Iterable[Case]) -> None:
         try:
             got = answer(*case.arguments)
         except Exception as error:
-            return report("Not yet", f"{_call(case)} raised {type(error).__name__}: {error}")
+            return report("Not yet", f"{_call(answer, case)} raised {type(error).__name__}: {error}")
         if got is None or got is ...:
             return report(NOT_ATTEMPTED, "the function gives nothing back so far." if count == 0 else "")
         if fault := difference(got, case.expected):
-            return report("Not yet", f"{_call(case)} {fault}" + (f" {case.hint}" if case.hint else ""))
+            return report("Not yet", f"{_call(answer, case)} {fault}" + (f" {case.hint}" if case.hint else ""))
         count += 1
     return report(CORRECT, f"{count} of {count} cases.")
 
@@ -76,15 +77,22 @@ def _number(value: Tensor) -> str:
     return f"{value.item():.6g}"
 
 
-def _call(case: Case) -> str:
-    return f"with {', '.join(_short(a) for a in case.arguments)}, your function"
+def _call(answer: Callable, case: Case) -> str:
+    try:
+        names = list(inspect.signature(answer).bind(*case.arguments).arguments)
+    except (TypeError, ValueError):  # a built-in function, or one with other parameters
+        names = []
+    words = [_short(a) for a in case.arguments]
+    if len(names) == len(words):
+        words = [f"{name}={word}" for name, word in zip(names, words, strict=True)]
+    return f"with {', '.join(words)}, your function"
 
 
 def _short(argument: Any) -> str:
     if not isinstance(argument, Tensor):
         return repr(argument)
     if argument.numel() <= 9:
-        return f"tensor({argument.tolist()})"
+        return f"tensor({argument.round(decimals=3).tolist() if argument.is_floating_point() else argument.tolist()})"
     return f"a tensor of shape {tuple(argument.shape)}"
 
 
@@ -93,9 +101,15 @@ def _short(argument: Any) -> str:
 
 def output_size(answer: Callable) -> None:
     """Checks ``answer(size, kernel_size, stride, padding)`` against the shape of a real convolution."""
-    questions = [(5, 3, 1, 0), (28, 3, 1, 1), (7, 3, 2, 0), (8, 3, 2, 0), (32, 5, 3, 2), (6, 6, 1, 0), (224, 7, 2, 3)]
-    hint = "Padding is added on both sides, and a step that does not fit any more is not taken: round down."
-    check_function(answer, [Case(q, _convolved_size(*q), hint) for q in questions])
+    questions = {
+        (5, 3, 1, 0): "Count the places at which a window of 3 can start in a row of 5.",
+        (28, 3, 1, 1): "Padding is added on both sides.",
+        (7, 3, 2, 0): "With a stride of 2, the window starts at every second place.",
+        (8, 3, 2, 0): "A step that does not fit any more is not taken: round down.",
+        (32, 5, 3, 2): "Add the padding before you divide by the stride.",
+        (6, 6, 1, 0): "A window as large as the picture has one place.",
+    }
+    check_function(answer, [Case(q, _convolved_size(*q), hint) for q, hint in questions.items()])
 
 
 def _convolved_size(size: int, kernel_size: int, stride: int, padding: int) -> int:
@@ -106,58 +120,68 @@ def _convolved_size(size: int, kernel_size: int, stride: int, padding: int) -> i
 
 def convolution_parameters(answer: Callable) -> None:
     """Checks ``answer(in_channels, out_channels, kernel_size, bias)`` against the weights of ``nn.Conv2d``."""
-    questions = [(1, 4, 4, False), (1, 4, 4, True), (3, 1, 1, True), (3, 64, 3, True), (64, 128, 5, False)]
-    hint = "Each filter reaches through all the input channels, and has one bias of its own."
-    layers = [nn.Conv2d(i, o, k, bias=bias, device="meta") for i, o, k, bias in questions]
-    counts = [sum(p.numel() for p in layer.parameters()) for layer in layers]
-    check_function(answer, [Case(q, count, hint) for q, count in zip(questions, counts, strict=True)])
+    questions = {
+        (1, 1, 3, False): "One filter for one channel has a weight for each place of its kernel, rows times columns.",
+        (1, 4, 3, False): "Each output channel has a filter of its own.",
+        (1, 4, 3, True): "Each filter has one bias, a single number.",
+        (3, 4, 3, True): "Each filter reaches through all the input channels, and still has one bias.",
+        (64, 128, 5, False): "",
+    }
+    cases = []
+    for (inputs, outputs, side, bias), hint in questions.items():
+        layer = nn.Conv2d(inputs, outputs, side, bias=bias, device="meta")
+        cases.append(Case((inputs, outputs, side, bias), sum(p.numel() for p in layer.parameters()), hint))
+    check_function(answer, cases)
 
 
 def cross_correlation(answer: Callable) -> None:
     """Checks ``answer(picture, kernel, stride, padding)`` for 2-D tensors against ``conv2d``."""
     generator = torch.Generator().manual_seed(1)
     cases = []
-    for height, width, side, stride, padding, hint in (
-        (3, 3, 2, 1, 0, "Multiply each patch with the kernel as it stands, without turning it, and sum."),
-        (4, 6, 3, 1, 0, "Rows come first: the result has the shape (rows, columns)."),
-        (7, 6, 3, 2, 0, "With a stride, patch (i, j) starts at row i * stride and column j * stride."),
-        (5, 4, 3, 1, 1, "Padding puts zeros around the picture, on all four sides, before anything else."),
-        (6, 9, 2, 3, 2, "Use the formula for the size with the size, stride and padding of each direction."),
+    for height, width, rows, columns, stride, padding, hint in (
+        (
+            3,
+            3,
+            2,
+            2,
+            1,
+            0,
+            "One value for each place of the kernel: patch times kernel as it stands, not turned, summed.",
+        ),
+        (4, 7, 2, 3, 1, 0, "Rows come first, and a kernel need not be square."),
+        (7, 6, 3, 2, 2, 0, "With a stride, patch (i, j) starts at row i * stride and column j * stride."),
+        (5, 4, 3, 3, 1, 1, "Padding puts zeros around the picture, on all four sides, before anything else."),
+        (6, 9, 2, 4, 3, 2, "Use the formula for the size with the size, stride and padding of each direction."),
     ):
         picture = torch.randn(height, width, generator=generator)
-        kernel = torch.randn(side, side, generator=generator)
+        kernel = torch.randn(rows, columns, generator=generator)
         expected = conv2d(picture[None, None], kernel[None, None], stride=stride, padding=padding)[0, 0]
         cases.append(Case((picture, kernel, stride, padding), expected, hint))
     check_function(answer, cases)
 
 
 def diagonal_kernel(kernel: Tensor | None) -> None:
-    """Checks a 3 × 3 kernel for edges that are dark at the upper left and bright at the lower right."""
+    """Checks a 3 × 3 kernel for edges that are dark at the upper left and bright at the lower right (A of four)."""
     if kernel is None or kernel is ...:
         return report(NOT_ATTEMPTED)
     kernel = torch.as_tensor(kernel, dtype=torch.float32)
     if kernel.shape != (3, 3):
         return report("Not yet", f"the kernel has the shape {tuple(kernel.shape)}; expected (3, 3).")
     if abs(kernel.sum()) > 1e-5:
-        return report(
-            "Not yet", f"on a flat grey wall it answers {kernel.sum():.3g} times the grey: let its weights sum to 0."
-        )
-    rows, columns = torch.meshgrid(torch.arange(3) - 1, torch.arange(3) - 1, indexing="ij")
-    answers = {
-        "wanted": (kernel * (rows + columns).sign()).sum().item(),
-        "other diagonal": (kernel * (rows - columns).sign()).sum().item(),
-        "downward edge": (kernel * rows.sign()).sum().item(),
-        "rightward edge": (kernel * columns.sign()).sum().item(),
-    }
-    if answers["wanted"] <= 0:
-        return report(
-            "Not yet", f"at the edge wanted it answers {answers['wanted']:.3g}: bright belongs at the lower right."
-        )
-    for name in ("downward edge", "rightward edge", "other diagonal"):
-        if abs(answers[name]) >= answers["wanted"] or (name == "other diagonal" and abs(answers[name]) > 1e-5):
-            numbers = f"answers {answers[name]:.3g} at the {name} and {answers['wanted']:.3g} at the edge wanted"
-            return report("Not yet", f"it {numbers}: mirror the weights at the diagonal, with the sign changed.")
-    return report(CORRECT, f"it answers {answers['wanted']:.3g} at its edge, and 0 at the other diagonal.")
+        flat = f"where all pixels are 1 it answers {kernel.sum():.3g}"
+        return report("Not yet", f"{flat}: let its weights sum to 0.")
+    down, across = torch.meshgrid(torch.arange(3) - 1, torch.arange(3) - 1, indexing="ij")
+    edges = {"A": down + across, "B": down, "C": across, "D": down - across}
+    answers = {name: (kernel * edge.sign()).sum().item() for name, edge in edges.items()}
+    if answers["A"] <= 0:
+        return report("Not yet", f"it answers {answers['A']:.3g} at A: the large weights belong at the lower right.")
+    if abs(answers["D"]) > 1e-5:
+        return report("Not yet", f"it answers {answers['D']:.3g} at D, where the two bright corners must cancel.")
+    for name in "BC":
+        if answers[name] >= answers["A"] - 1e-5:
+            both = f"it answers {answers[name]:.3g} at {name} and {answers['A']:.3g} at A"
+            return report("Not yet", f"{both}: give weight to the cells beside the corners too, which tell them apart.")
+    return report(CORRECT, f"it answers {answers['A']:.3g} at A, less at B and C, and 0 at D.")
 
 
 # --- Lesson 2 --------------------------------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ def find(root: str | Path | None = None) -> Path:
 
 def _fetch(raw: Path, faults: list[str]) -> None:
     failures = [f"{raw}: {', '.join(faults)}"]
-    for name, source in SOURCES.items():
+    for name, source in tqdm(SOURCES.items(), desc="Fashion-MNIST (30 MB), asking its sources", unit="source"):
         try:
             with source() as folder:
                 failures += [f"{name}: {fault}" for fault in _unpack(folder, raw)]

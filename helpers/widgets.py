@@ -178,7 +178,8 @@ def training_explorer(
         "number": ipw.IntSlider(0, 0, 999, description="number"),
         "change": ipw.Dropdown(options=list(CHANGES), description="shown"),
     }
-    view = {"curves": ipw.HTML(), "picture": ipw.Image(format="png"), "bars": ipw.HTML()}
+    square = ipw.Layout(width="224px", height="224px", align_self="flex-start")
+    view = {"curves": ipw.HTML(), "picture": ipw.Image(format="png", layout=square), "bars": ipw.HTML()}
 
     def draw(garment: int, number: int, change: str) -> dict[str, bytes | str]:
         of_class = (labels == garment).nonzero().flatten()
@@ -187,7 +188,7 @@ def training_explorer(
             probabilities = live.model(picture[None]).softmax(dim=1)[0].tolist()
         button.description = "Stop" if live.thread.is_alive() and not live.stopping.is_set() else "Train"
         bars = _html_bars(dict(zip(CLASSES, probabilities, strict=True)), CLASSES[garment])
-        return {"curves": _curves(live.losses, live.accuracies), "picture": _png(picture[0], zoom=7), "bars": bars}
+        return {"curves": _curves(live.losses, live.accuracies), "picture": _png(picture[0], zoom=8), "bars": bars}
 
     update = _connect(controls, view, draw)
 
@@ -265,7 +266,8 @@ def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, 
     ipw.jslink((play, "value"), (controls["steps"], "value"))
     view = {"map": ipw.Image(format="png"), "text": ipw.HTML()}
     _connect(controls, view, draw)
-    return ipw.VBox([ipw.HBox([ipw.VBox([*controls.values(), play]), view["map"]]), view["text"]])
+    optimizers, *sliders = controls.values()
+    return ipw.VBox([ipw.HBox([ipw.VBox([optimizers, play]), ipw.VBox(sliders)]), *view.values()])
 
 
 MARBLES: dict[str, Callable[[list[Tensor], float, float], torch.optim.Optimizer]] = {

@@ -21,6 +21,12 @@ def test_an_error_in_the_answer_is_reported_not_raised(capsys):
     assert out.startswith("Not yet: with 5, 3, 1, 0, your function raised ZeroDivisionError")
 
 
+def test_the_arguments_are_named_as_the_reader_named_them(capsys):
+    out = verdict(capsys, checks.output_size, lambda w, f, s, p: 7)
+    assert out.startswith("Not yet: with w=5, f=3, s=1, p=0, your function gave 7; expected 3. Count the places")
+    assert verdict(capsys, checks.output_size, max).startswith("Not yet: with 5, 3, 1, 0, your function gave 5")
+
+
 def test_grading_raises_on_anything_but_correct(monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     with pytest.raises(AssertionError, match="Not attempted"):
@@ -87,7 +93,9 @@ def test_cross_correlation_knows_right_from_wrong(capsys):
     check = checks.cross_correlation
     assert "Correct: 5 of 5" in verdict(capsys, check, correlate)
     turned = verdict(capsys, check, lambda *a: correlate(*a, turned=True))
-    assert "without turning it" in turned
+    assert "not turned" in turned
+    square = verdict(capsys, check, lambda p, k, s, pad: correlate(p, k[:, : len(k)], s, pad))
+    assert "need not be square" in square
     one_side = verdict(capsys, check, lambda *a: correlate(*a, one_side=True))
     assert "Padding puts zeros" in one_side
     assert "With a stride" in verdict(capsys, check, lambda p, k, s, pad: correlate(p, k, 1, pad))
@@ -98,9 +106,9 @@ def test_cross_correlation_knows_right_from_wrong(capsys):
     [
         ([[-2, -1, 0], [-1, 0, 1], [0, 1, 2]], "Correct"),
         ([[-1, -1, 0], [-1, 0, 1], [0, 1, 1]], "Correct"),
-        ([[0, 0, 0], [0, -1, 0], [0, 0, 1]], "downward edge"),
-        ([[2, 1, 0], [1, 0, -1], [0, -1, -2]], "bright belongs at the lower right"),
-        ([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], "rightward edge"),
+        ([[-1, 0, 0], [0, 0, 0], [0, 0, 1]], "2 at B and 2 at A: give weight to the cells beside"),
+        ([[2, 1, 0], [1, 0, -1], [0, -1, -2]], "large weights belong at the lower right"),
+        ([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], "at D, where the two bright corners must cancel"),
         ([[0, 0, 0], [0, 0, 0], [0, 0, 1]], "sum to 0"),
         ([[1, 2], [3, 4]], r"(2, 2)"),
     ],

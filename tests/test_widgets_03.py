@@ -21,7 +21,7 @@ def explorer(rounds=3):
 def shown(widget):
     """The probabilities in the bars, in percent, and the picture as it is drawn."""
     picture, bars = widget.children[3].children
-    return [float(n) for n in re.findall(r"([\d.]+)%</td>", bars.value)], decode(picture)[3::7, 3::7, 0] / 255
+    return [float(n) for n in re.findall(r"([\d.]+)%</td>", bars.value)], decode(picture)[4::8, 4::8, 0] / 255
 
 
 def test_shows_the_garment_chosen_and_what_the_network_says():

@@ -16,7 +16,8 @@ OPTIMIZERS = {
 
 
 def picture_and_text(widget):
-    return decode(widget.children[0].children[1]), widget.children[1].value
+    _, picture, text = widget.children
+    return decode(picture), text.value
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
