@@ -264,7 +264,7 @@ def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, 
 
     play = ipw.Play(value=60, min=0, max=100, interval=120)
     ipw.jslink((play, "value"), (controls["steps"], "value"))
-    view = {"map": ipw.Image(format="png"), "text": ipw.HTML()}
+    view = {"map": ipw.Image(format="png", layout=ipw.Layout(max_width="680px")), "text": ipw.HTML()}
     _connect(controls, view, draw)
     optimizers, *sliders = controls.values()
     return ipw.VBox([ipw.HBox([ipw.VBox([optimizers, play]), ipw.VBox(sliders)]), *view.values()])
