@@ -44,7 +44,7 @@ def check_function(answer: Callable, cases: Iterable[Case]) -> None:
         except Exception as error:
             return report("Not yet", f"{_call(answer, case)} raised {type(error).__name__}: {error}")
         if got is None or got is ...:
-            return report(NOT_ATTEMPTED, "the function gives nothing back so far." if count == 0 else "")
+            return report(NOT_ATTEMPTED, "the function gives nothing back so far (is there a return?)." if count == 0 else "")
         if fault := difference(got, case.expected):
             return report("Not yet", f"{_call(answer, case)} {fault}" + (f" {case.hint}" if case.hint else ""))
         count += 1
@@ -303,7 +303,7 @@ def _reference_step(layer: nn.Linear, images: Tensor, labels: Tensor) -> float:
 
 class _Batches(list):
     def __repr__(self) -> str:
-        return f"batches of {' + '.join(str(len(labels)) for _, labels in self)} pictures"
+        return f"[{' + '.join(str(len(labels)) for _, labels in self)} pictures]"
 
 
 def accuracy(answer: Callable) -> None:
@@ -403,7 +403,7 @@ def _verdict(call: Callable[[], Any], fault_of: Callable[[Any], str]) -> bool:
         report("Not yet", f"your function raised {type(error).__name__}: {error}")
         return False
     if got is None or got is ...:
-        report(NOT_ATTEMPTED, "the function gives nothing back so far.")
+        report(NOT_ATTEMPTED, "the function gives nothing back so far (is there a return?).")
     elif fault := fault_of(got):
         report("Not yet", f"your function {fault}")
     else:
