@@ -44,7 +44,9 @@ def check_function(answer: Callable, cases: Iterable[Case]) -> None:
         except Exception as error:
             return report("Not yet", f"{_call(answer, case)} raised {type(error).__name__}: {error}")
         if got is None or got is ...:
-            return report(NOT_ATTEMPTED, "the function gives nothing back so far (is there a return?)." if count == 0 else "")
+            return report(
+                NOT_ATTEMPTED, "the function gives nothing back so far (is there a return?)." if count == 0 else ""
+            )
         if fault := difference(got, case.expected):
             return report("Not yet", f"{_call(answer, case)} {fault}" + (f" {case.hint}" if case.hint else ""))
         count += 1

@@ -28,13 +28,8 @@ def kernel_explorer(photo: str = "camera", preset: str = "Sobel x") -> ipw.Widge
     """Lesson 1: edit a 3 × 3 kernel, and see a photo's response, and how one value of it comes about."""
     names = [name for name in images.SAMPLES if name not in ("brick", "grass")]
     photos = {name: _small_gray(name) for name in names}
-    cells = [ipw.FloatText(step=1, layout=ipw.Layout(width="62px")) for _ in range(9)]
-    presets = ipw.Dropdown(options=list(filters.KERNELS), description="preset")
-
-    def fill(*_) -> None:
-        for cell, value in zip(cells, filters.kernel(presets.value).ravel().tolist(), strict=True):
-            cell.value = round(value, 3)
-
+    presets = ipw.Dropdown(options=list(filters.KERNELS), value=preset, description="preset")
+    cells = [ipw.FloatText(value, step=1, layout=ipw.Layout(width="62px")) for value in _preset_numbers(preset)]
     controls = {
         "photo": ipw.Dropdown(options=names, value=photo, description="photo"),
         "stride": ipw.IntSlider(1, 1, 4, description="stride"),
@@ -47,19 +42,10 @@ def kernel_explorer(photo: str = "camera", preset: str = "Sobel x") -> ipw.Widge
         kernel = torch.tensor([cell.value for cell in cells]).view(3, 3)
         return _kernel_response(photos[photo], kernel, stride, padding, row, column)
 
-    presets.value = preset
-    fill()
     view = {"photo": ipw.Image(format="png"), "response": ipw.Image(format="png"), "sum": ipw.HTML()}
     update = _connect(controls, view, draw)
     _observe(cells, update)
-
-    def choose(*_) -> None:
-        _unobserve(cells, update)  # nine numbers change, and one new picture is enough
-        fill()
-        _observe(cells, update)
-        update()
-
-    presets.observe(choose, "value")
+    presets.observe(lambda change: _fill(cells, _preset_numbers(change.new), update), "value")
     grid = ipw.GridBox(cells, layout=ipw.Layout(grid_template_columns="repeat(3, 66px)"))
     return ipw.VBox(
         [
@@ -68,6 +54,19 @@ def kernel_explorer(photo: str = "camera", preset: str = "Sobel x") -> ipw.Widge
             view["sum"],
         ]
     )
+
+
+def _preset_numbers(preset: str) -> list[float]:
+    return [round(value, 3) for value in filters.kernel(preset).ravel().tolist()]
+
+
+def _fill(cells: list[ipw.FloatText], numbers: list[float], update: Callable[..., None]) -> None:
+    """Put a number into each cell; nine numbers change, and one new picture is enough."""
+    for cell, number in zip(cells, numbers, strict=True):
+        cell.unobserve(update, "value")
+        cell.value = number
+    _observe(cells, update)
+    update()
 
 
 def _kernel_response(
@@ -173,11 +172,7 @@ def training_explorer(
     live = _LiveTraining(train_set, (images[:1000], labels[:1000]), seed)
     rate = ipw.Dropdown(options=[1e-4, 1e-3, 1e-2, 1e-1], value=1e-3, description="rate")
     button, fresh = ipw.Button(description="Train"), ipw.Button(description="New network")
-    controls = {
-        "garment": ipw.Dropdown(options=[(name, i) for i, name in enumerate(CLASSES)], description="garment"),
-        "number": ipw.IntSlider(0, 0, 999, description="number"),
-        "change": ipw.Dropdown(options=list(CHANGES), description="shown"),
-    }
+    controls = _garment_controls()
     square = ipw.Layout(width="224px", height="224px", align_self="flex-start")
     view = {"curves": ipw.HTML(), "picture": ipw.Image(format="png", layout=square), "bars": ipw.HTML()}
 
@@ -209,6 +204,14 @@ def training_explorer(
     rate.observe(renew, "value")
     rows = [ipw.HBox([button, fresh, rate]), view["curves"], ipw.HBox(list(controls.values()))]
     return ipw.VBox([*rows, ipw.HBox([view["picture"], view["bars"]])])
+
+
+def _garment_controls() -> dict[str, ipw.Widget]:
+    return {
+        "garment": ipw.Dropdown(options=[(name, i) for i, name in enumerate(CLASSES)], description="garment"),
+        "number": ipw.IntSlider(0, 0, 999, description="number"),
+        "change": ipw.Dropdown(options=list(CHANGES), description="shown"),
+    }
 
 
 def _curves(losses: list[float], accuracies: list[float]) -> str:
@@ -428,11 +431,6 @@ def _connect(
 def _observe(controls: Iterable[ipw.Widget], update: Callable) -> None:
     for control in controls:
         control.observe(update, "value")
-
-
-def _unobserve(controls: Iterable[ipw.Widget], update: Callable) -> None:
-    for control in controls:
-        control.unobserve(update, "value")
 
 
 def _small_gray(name: str) -> Tensor:
