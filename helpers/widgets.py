@@ -120,6 +120,7 @@ class _LiveTraining:
         self.reset(1e-3)
 
     def reset(self, rate: float) -> None:
+        """A fresh network, with the same first weights each time, and empty curves."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.model = FashionNet()
@@ -136,6 +137,8 @@ class _LiveTraining:
         return itertools.islice(self.stream, ROUND)
 
     def start(self, rounds: int, report: Callable[[], None]) -> None:
+        """Train for some rounds in the background; ``report`` is called after each, and at the end."""
+
         def note(_epoch: int, history: History) -> None:
             self.losses.append(history.train_loss[-1])
             self.accuracies.append(history.test_accuracy[-1])
@@ -153,6 +156,7 @@ class _LiveTraining:
         self.thread.start()
 
     def stop(self) -> None:
+        """End the training after the round it is in, and wait for that."""
         self.stopping.set()
         if self.thread.is_alive():
             self.thread.join()
