@@ -4,7 +4,7 @@ Nothing is imported here, so that ``import helpers`` costs nothing; a lesson imp
 From the ground up, a module imports only modules on floors below its own:
 
 0. ``images``, ``filters``
-1. ``data``, ``models``
-2. ``training``
+1. ``data``, ``models``, ``pretrained``, ``incremental``
+2. ``training``, ``features``, ``attribution``
 3. ``plotting``, ``widgets``, ``checks``
 """

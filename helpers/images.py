@@ -15,6 +15,7 @@ import sklearn.datasets
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+from torchvision.transforms.functional import center_crop, resize
 
 URL_TIMEOUT_SECONDS = 30
 
@@ -118,3 +119,24 @@ def to_array(picture: Tensor) -> np.ndarray:
     if array.ndim != 3 or array.shape[0] not in (1, 3):
         raise ValueError(f"picture must have the shape (H, W), (1, H, W) or (3, H, W), not {tuple(array.shape)}")
     return array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
+
+
+def as_batch(images: Tensor) -> tuple[Tensor, bool]:
+    """Pictures as a batch ``(N, C, H, W)``, and whether it was a single one, ``(C, H, W)``.
+
+    Raises:
+        ValueError: another number of axes, no picture at all, or values that are not floating-point numbers.
+    """
+    if images.ndim not in (3, 4) or images.numel() == 0:
+        raise ValueError(f"pictures have the shape (C, H, W) or (N, C, H, W), not {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise ValueError(f"pictures hold floating-point numbers in [0, 1], not {images.dtype}")
+    return (images[None], True) if images.ndim == 3 else (images, False)
+
+
+def square(picture: Tensor, size: int = 224) -> Tensor:
+    """The middle of a picture, ``(3, size, size)``, as networks trained on ImageNet are tested on it.
+
+    The shorter side is scaled to 8/7 of ``size``, and what stands over is cut off on all sides.
+    """
+    return center_crop(resize(picture, round(size * 8 / 7), antialias=True), size).clamp(0, 1)

@@ -6,13 +6,16 @@ Each takes pictures in [0, 1] and normalises them itself, where it wants them no
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 # Of the pixels of Fashion-MNIST's training set, in [0, 1]; lesson 3 computes them.
 FASHION_MEAN, FASHION_STD = 0.2860, 0.3530
+CHECKPOINT = Path(__file__).resolve().parents[1] / "data" / "checkpoints" / "fashion_net.safetensors"
 
 
 def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
@@ -118,6 +121,16 @@ class FashionNet(nn.Module):
         return self.classifier(self.features(x))
 
 
+def trained_fashion_net() -> FashionNet:
+    """The :class:`FashionNet` that the course keeps in ``data/checkpoints``, in evaluation mode.
+
+    ``fashion_net.json`` beside it says how it was trained; ``make checkpoint`` trains it again.
+    """
+    model = FashionNet()
+    model.load_state_dict(load_file(CHECKPOINT))
+    return model.eval()
+
+
 class BatchNormNet(nn.Module):
     """The classifier of lesson 4's recipe: four convolutions with batch normalisation, and one dense layer."""
 
@@ -146,16 +159,78 @@ def _conv_block(in_channels: int, out_channels: int, pool: int = 1) -> list[nn.M
 
 
 @contextmanager
-def inference(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
+def held(model: nn.Module, requires_grad: bool = False) -> Iterator[None]:
+    """The model in evaluation mode, and with all its parameters' ``requires_grad`` set alike; put back afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
-        with torch.inference_mode():
-            yield
+        model.eval().requires_grad_(requires_grad)
+        yield
     finally:
         for module, mode in modes:
             module.training = mode
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
+    with held(model), torch.inference_mode():
+        yield
+
+
+@contextmanager
+def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Inside, each forward pass fills the dictionary anew with the outputs of the named layers.
+
+    They are the layers' own outputs, also where the next layer works in place, and part of the graph that
+    gradients flow through. A layer that is used again in the same pass gives ``name#2``, ``name#3`` and so on.
+    The hooks are gone afterwards. Lesson 5 sets one by hand.
+
+    Args:
+        model: any network.
+        layers: names as in ``model.named_modules()``.
+
+    Raises:
+        ValueError: the model has no layer of that name.
+        TypeError: a layer gives something else than one tensor.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str):
+        def hook(_module, _inputs, output):
+            if not isinstance(output, Tensor):
+                raise TypeError(f"layer {name!r} gives a {type(output).__name__}, and one tensor is wanted")
+            uses = sum(key.partition("#")[0] == name for key in outputs)
+            outputs[f"{name}#{uses + 1}" if uses else name] = output
+            return output.clone()  # or an in-place layer after this one would change what was recorded
+
+        return hook
+
+    found = {name: find_layer(model, name) for name in layers}
+    handles = [model.register_forward_pre_hook(lambda *_: outputs.clear())]
+    try:
+        handles += [layer.register_forward_hook(keep(name)) for name, layer in found.items()]
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """The layer of that name; the error for a wrong one names those that there are."""
+    layers = dict(model.named_modules())
+    if name not in layers:
+        leaves = [known for known, layer in layers.items() if not list(layer.children())]
+        raise ValueError(f"{type(model).__name__} has no layer {name!r}; it has {', '.join(leaves)}")
+    return layers[name]
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are; the CPU for one without weights."""
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
 
 
 @dataclass(frozen=True)
@@ -179,19 +254,19 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
     rows: list[LayerRow] = []
 
     def note(name: str, layer: nn.Module):
-        def hook(_module, _inputs, output: Tensor) -> None:
-            parameters = sum(p.numel() for p in layer.parameters())
-            shape = tuple(output.shape[1:])
-            rows.append(LayerRow(name, type(layer).__name__, shape, parameters, _products(layer, output)))
+        def hook(_module, _inputs, output) -> None:
+            if isinstance(output, Tensor):
+                parameters = sum(p.numel() for p in layer.parameters())
+                shape = tuple(output.shape[1:])
+                rows.append(LayerRow(name, type(layer).__name__, shape, parameters, _products(layer, output)))
 
         return layer.register_forward_hook(hook)
 
     leaves = [(name, layer) for name, layer in model.named_modules() if not list(layer.children())]
     handles = [note(name, layer) for name, layer in leaves]
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
         with inference(model):
-            model(torch.zeros(1, *input_shape, device=device))
+            model(torch.zeros(1, *input_shape, device=device_of(model)))
     finally:
         for handle in handles:
             handle.remove()
