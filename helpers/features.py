@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from helpers.images import as_batch
-from helpers.models import device_of, held, inference, recording
+from helpers.models import blank, device_of, held, inference, recording
 
 
 def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -143,7 +143,7 @@ def receptive_field(
     """
     # With weights that want a gradient, autograd keeps the shape of every convolution's input.
     with held(model, requires_grad=True), torch.inference_mode(False), torch.enable_grad():
-        picture = torch.zeros(1, *input_shape, device=device_of(model), requires_grad=True)
+        picture = blank(model, input_shape).requires_grad_()
         with recording(model, [layer]) as outputs:
             model(picture)
         axes = [_interval(outputs[layer].grad_fn, picture, axis, unit[axis]) for axis in (0, 1)]

@@ -90,7 +90,7 @@ class Windows(Tensor):
 
 
 def _on_whole_maps(operation: Callable, *args: Any, **kwargs: Any) -> Any:
-    args, kwargs = tree_map(lambda x: x.whole() if isinstance(x, Windows) else x, (args, kwargs))
+    args, kwargs = tree_map(lambda x: x.whole().contiguous() if isinstance(x, Windows) else x, (args, kwargs))
     return operation(*args, **kwargs)
 
 

@@ -176,7 +176,7 @@ def held(model: nn.Module, requires_grad: bool = False) -> Iterator[None]:
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
-    with held(model), torch.inference_mode():
+    with held(model), torch.no_grad():
         yield
 
 
@@ -233,6 +233,12 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if parameter is None else parameter.device
 
 
+def blank(model: nn.Module, shape: Sequence[int]) -> Tensor:
+    """A black picture ``(1, C, H, W)``, where the model's weights are and in their precision."""
+    like = next(model.parameters(), torch.zeros(()))
+    return like.new_zeros(1, *shape)
+
+
 @dataclass(frozen=True)
 class LayerRow:
     """What one layer does: its name and kind, its output's shape without N, its weights, its multiplications."""
@@ -266,7 +272,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
     handles = [note(name, layer) for name, layer in leaves]
     try:
         with inference(model):
-            model(torch.zeros(1, *input_shape, device=device_of(model)))
+            model(blank(model, input_shape))
     finally:
         for handle in handles:
             handle.remove()

@@ -1,0 +1,345 @@
+import contextlib
+import warnings
+
+import pytest
+import torch
+from captum import attr
+from torch import nn
+from torchvision import models as torchvision_models
+
+from helpers import attribution, features, images, models, pretrained
+from helpers.data import fashion_mnist
+
+METHODS = {
+    "occlusion": lambda model, x, target: attribution.occlusion(model, x, target, (9, 9), (6, 6), progress=False),
+    "saliency": attribution.saliency,
+    "smooth_grad": lambda model, x, target: attribution.smooth_grad(model, x, target, nt_samples=2),
+    "deconvnet": lambda model, x, target: attribution.backpropagate(model, x, target, "deconvnet"),
+    "guided": lambda model, x, target: attribution.backpropagate(model, x, target, "guided"),
+}
+
+
+@pytest.fixture(scope="module", params=["SqueezeNet", "FashionNet"])
+def asked(request):
+    """A network, two pictures, a class for each, and the last layer with maps; all in float64.
+
+    In float32, two ways to sum a convolution may disagree on whether a number is above zero, and so on a gradient.
+    """
+    if request.param == "FashionNet":
+        pictures, labels = fashion_mnist(train=False)
+        return models.trained_fashion_net().double(), pictures[:2].double(), labels[:2].tolist(), "features.6"
+    pictures = torch.stack([images.square(images.sample(name), 128) for name in ("chelsea", "coffee")])
+    model = pretrained.load().double()
+    for layer in model.modules():
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = False  # or Captum's hooks would fail
+    return model, pictures.double(), [281, 967], "features.12"
+
+
+def captums(method, x, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return method.attribute(x.clone().requires_grad_(), **options)
+
+
+def test_gradients_equal_captums(asked):
+    model, x, target, _ = asked
+    for ours, theirs in (
+        (attribution.saliency(model, x, target), attr.Saliency(model)),
+        (attribution.backpropagate(model, x, target, "guided"), attr.GuidedBackprop(model)),
+        (attribution.backpropagate(model, x, target, "deconvnet"), attr.Deconvolution(model)),
+    ):
+        expected = captums(theirs, x, target=target)
+        assert expected.abs().max() > 0.01
+        assert torch.allclose(ours, expected, atol=1e-8)
+
+
+def test_saliency_equals_captums_in_float32_too(asked):
+    model, x, target, _ = asked
+    model, x = model.float(), x.float().contiguous(memory_format=torch.channels_last)
+    try:
+        expected = captums(attr.Saliency(model), x, target=target)
+        assert torch.allclose(attribution.saliency(model, x, target), expected, atol=1e-4)
+    finally:
+        model.double()
+
+
+def test_grad_cam_equals_captums(asked):
+    model, x, target, layer = asked
+    theirs = attr.LayerGradCam(model, model.get_submodule(layer))
+    for relu in (True, False):
+        maps = captums(theirs, x, target=target, relu_attributions=relu).detach()
+        expected = attr.LayerAttribution.interpolate(maps, x.shape[2:], "bilinear")
+        ours = attribution.grad_cam(model, x, target, layer=layer, relu_attributions=relu)
+        assert expected.abs().max() > 0.01
+        assert torch.allclose(ours, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(("window", "stride"), [((9, 9), (6, 6)), ((20, 13), (10, 13)), ((28, 28), (1, 1))])
+def test_occlusion_equals_captums(asked, window, stride):
+    model, x, target, _ = asked
+    x, target = x[:1, :, 30:80, 40:95] if x.shape[1] == 3 else x[:1], target[:1]
+    channels = x.shape[1]
+    expected = captums(
+        attr.Occlusion(model),
+        x,
+        target=target,
+        sliding_window_shapes=(channels, *window),
+        strides=(channels, *stride),
+        baselines=0.5,
+        perturbations_per_eval=16,
+    )
+    ours = attribution.occlusion(model, x, target, window, stride, progress=False)
+    assert expected.abs().max() > 0.01
+    assert torch.allclose(ours, expected[:, :1].double(), atol=1e-4)
+
+
+def test_occlusion_equals_a_plain_loop_in_float32():
+    model, picture = pretrained.load(), images.square(images.sample("coffee"), 96)
+    ours = attribution.occlusion(model, picture, 967, (32, 32), (32, 32), baselines=0.2, progress=False)
+    with torch.no_grad():
+        score = model(picture[None])[0, 967]
+        for top in range(0, 96, 32):
+            for left in range(0, 96, 32):
+                covered = picture.clone()
+                covered[:, top : top + 32, left : left + 32] = 0.2
+                drop = score - model(covered[None])[0, 967]
+                assert torch.allclose(ours[0, top : top + 32, left : left + 32], drop, atol=1e-4)
+
+
+class Corner(nn.Module):
+    """Two classes: how bright the pixels of one patch are, and how dark."""
+
+    def __init__(self, rows, columns):
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def forward(self, x):
+        brightness = x[:, :, self.rows, self.columns].mean(dim=(1, 2, 3))
+        return torch.stack([brightness, -brightness], dim=1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_planted_patch_is_found_with_the_right_sign(channels):
+    model, picture = Corner(slice(10, 15), slice(20, 30)), torch.full((channels, 32, 40), 0.9)
+    planted = torch.zeros(1, 32, 40, dtype=torch.bool)
+    planted[:, 10:15, 20:30] = True
+    drop = attribution.occlusion(model, picture, 0, (5, 5), (5, 5), progress=False)
+    assert torch.equal(drop > 1e-6, planted)
+    assert torch.allclose(drop[planted], torch.tensor(0.4 / 2))  # half the patch goes from 0.9 to 0.5
+    assert (attribution.occlusion(model, picture, 1, (5, 5), (5, 5), progress=False)[planted] < 0).all()
+    signed = attribution.saliency(model, picture, 1, abs=False)
+    assert torch.allclose(signed, -planted.float().expand_as(signed) / (50 * channels))
+    assert torch.allclose(attribution.saliency(model, picture, 1), -signed)
+    smooth = attribution.smooth_grad(model, picture, 1, nt_samples=3, abs=False)
+    assert torch.allclose(smooth, signed)
+
+
+def test_saliency_equals_finite_differences():
+    model = models.trained_fashion_net().double()
+    picture, step = torch.rand(1, 28, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), 1e-6
+    gradient = attribution.saliency(model, picture, 3, abs=False)
+    with torch.no_grad():
+        for row, column in ((3, 4), (14, 14), (20, 9)):
+            up, down = picture.clone(), picture.clone()
+            up[0, row, column] += step
+            down[0, row, column] -= step
+            slope = (model(up[None]) - model(down[None]))[0, 3] / (2 * step)
+            assert gradient[0, row, column] == pytest.approx(slope.item(), rel=1e-5)
+
+
+class TwoLayers(nn.Module):
+    """A net worked out by hand: h = relu(A·x), score = relu(B·h), with the ReLU called in one way or another."""
+
+    def __init__(self, relu):
+        super().__init__()
+        self.relu = relu
+        self.a = torch.tensor([[1.0, -1.0, 0.0], [2.0, 0.0, 1.0], [0.0, 1.0, -1.0]])
+        self.b = torch.tensor([[1.0, -2.0, 1.0], [1.0, 2.0, 2.0]])
+
+    def forward(self, x):
+        return self.relu(self.relu(x.flatten(1) @ self.a.T) @ self.b.T)
+
+
+def in_place_unused(x):
+    x.relu_()
+    return x
+
+
+RELUS = {
+    "module": nn.ReLU(),
+    "module in place": nn.ReLU(inplace=True),
+    "functional": nn.functional.relu,
+    "functional in place": lambda x: nn.functional.relu(x, inplace=True),
+    "torch": torch.relu,
+    "method": lambda x: x.relu(),
+    "method in place": in_place_unused,
+}
+# x = (1, 2, 1): A·x = (−1, 3, 1), h = (0, 3, 1), B·h = (−5, 8). For class 1 the gradient at h is its row (1, 2, 2).
+# plain and guided: h's first entry was negative, so (0, 2, 2) reaches A: (4, 2, 0). Deconvnet: (1, 2, 2): (5, 1, 0).
+# For class 0 the score's own ReLU was at −5: plain and guided give nothing; deconvnet takes (1, −2, 1), hands down
+# (1, 0, 1), and A makes (1, 0, −1) of it.
+RULE_ANSWERS = [
+    ("plain", 1, (4.0, 2.0, 0.0)),
+    ("guided", 1, (4.0, 2.0, 0.0)),
+    ("deconvnet", 1, (5.0, 1.0, 0.0)),
+    ("plain", 0, (0.0, 0.0, 0.0)),
+    ("deconvnet", 0, (1.0, 0.0, -1.0)),
+]
+
+
+@pytest.mark.parametrize("relu", RELUS.values(), ids=RELUS)
+@pytest.mark.parametrize(("rule", "target", "expected"), RULE_ANSWERS)
+def test_rules_equal_what_is_worked_out_by_hand(relu, rule, target, expected):
+    picture = torch.tensor([1.0, 2.0, 1.0]).view(1, 1, 3)
+    assert attribution.backpropagate(TwoLayers(relu), picture, target, rule).flatten().tolist() == list(expected)
+
+
+def test_guided_stops_what_is_negative_from_above():
+    model = TwoLayers(torch.relu)
+    model.b = torch.tensor([[1.0, 3.0, -2.0]])  # score 7; (1, 3, −2) at h: guided (0, 3, 0), plain (0, 3, −2)
+    picture = torch.tensor([1.0, 2.0, 1.0]).view(1, 1, 3)
+    assert attribution.backpropagate(model, picture, 0, "plain").flatten().tolist() == [6.0, -2.0, 5.0]
+    assert attribution.backpropagate(model, picture, 0, "guided").flatten().tolist() == [6.0, 0.0, 3.0]
+    assert attribution.backpropagate(model, picture, 0, "deconvnet").flatten().tolist() == [7.0, -1.0, 3.0]
+
+
+def test_rules_say_what_they_cannot_cover():
+    picture = torch.rand(3, 64, 64)
+    with pytest.raises(ValueError, match=r"ReLUs, and this network has hardswish.* as well"):
+        attribution.backpropagate(torchvision_models.mobilenet_v3_small(), picture, 0, "guided")
+    with pytest.raises(ValueError, match="came to none"):
+        attribution.backpropagate(nn.Flatten(), picture, 0, "guided")
+    with pytest.raises(ValueError, match="rule must be one of plain, deconvnet, guided, not 'relu'"):
+        attribution.backpropagate(nn.Flatten(), picture, 0, "relu")
+
+
+def test_one_unit_of_a_layer_is_followed_back_to_its_receptive_field():
+    model, picture = pretrained.load(), images.square(images.sample("chelsea"), 96)
+    gradient = attribution.backpropagate(model, picture, (7, 4, 5), "deconvnet", layer="features.3")
+    reached = gradient.abs().amax(dim=0).nonzero()
+    top, left, height, width = features.receptive_field(model, "features.3", picture.shape, (4, 5))
+    assert len(reached)
+    assert (reached >= torch.tensor([top, left])).all()
+    assert (reached < torch.tensor([top + height, left + width])).all()
+    with pytest.raises(ValueError, match="target must say"):
+        attribution.backpropagate(model, picture, layer="features.3")
+
+
+def test_a_channel_stands_for_the_sum_over_its_places(asked):
+    model, x, _, layer = asked
+    whole = attribution.backpropagate(model, x[0], 2, layer=layer)
+    maps_shape = models.layer_table(model.float(), x.shape[1:])
+    rows, columns = next(row.output_shape[1:] for row in maps_shape if row.name.startswith(layer))
+    model.double()
+    parts = [
+        attribution.backpropagate(model, x[0], (2, i, j), layer=layer) for i in range(rows) for j in range(columns)
+    ]
+    assert torch.allclose(whole, torch.stack(parts).sum(dim=0), atol=1e-8)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_single_pictures_batches_and_targets_in_every_form(method, asked):
+    model, x, target, _ = asked
+    x = x[..., :40, :44]
+    batch = method(model, x, target)
+    assert batch.shape in (x.shape, (2, 1, *x.shape[2:]))
+    for form in (torch.tensor(target), [(t,) for t in target]):
+        assert torch.equal(method(model, x, form), batch)
+    if method is not METHODS["smooth_grad"]:  # whose noise is drawn for the batch as a whole
+        assert torch.allclose(method(model, x[1], target[1]), batch[1], atol=1e-6)
+        with torch.no_grad():
+            found = model(x).argmax(dim=1).tolist()
+        assert torch.allclose(method(model, x, None), method(model, x, found))
+
+
+def test_errors_name_what_was_given(asked):
+    model, x, *_ = asked
+    classes = 1000 if x.shape[1] == 3 else 10
+    with pytest.raises(ValueError, match=rf"output of shape \({classes},\), not \({classes},\)"):
+        attribution.saliency(model, x, classes)
+    with pytest.raises(ValueError, match="target has 3 entries, and there are 2 pictures"):
+        attribution.saliency(model, x, [0, 1, 2])
+    with pytest.raises(ValueError, match=r"not \(4,\)"):
+        attribution.saliency(model, torch.zeros(4), 0)
+    with pytest.raises(ValueError, match="patch must be 1 to"):
+        attribution.occlusion(model, x, 0, (500, 5))
+    with pytest.raises(ValueError, match="strides must be 1 to 5"):
+        attribution.occlusion(model, x, 0, (5, 5), (6, 5))
+    with pytest.raises(ValueError, match="no layer 'nowhere'"):
+        attribution.grad_cam(model, x, 0, layer="nowhere")
+    with pytest.raises(ValueError, match="nt_samples must be at least 1"):
+        attribution.smooth_grad(model, x, 0, 0)
+
+
+def test_smooth_grad_is_the_mean_over_noisy_copies():
+    model, picture = models.trained_fashion_net(), torch.rand(1, 28, 28)
+    ours = attribution.smooth_grad(model, picture, 5, 4, 0.1, abs=False, seed=3)
+    generator = torch.Generator().manual_seed(3)
+    noisy = [picture + 0.1 * torch.randn(1, 1, 28, 28, generator=generator)[0] for _ in range(4)]
+    expected = torch.stack([attribution.saliency(model, n, 5, abs=False) for n in noisy]).mean(dim=0)
+    assert torch.allclose(ours, expected, atol=1e-6)
+    assert torch.equal(attribution.smooth_grad(model, picture, 5, 4, 0.1, abs=False, seed=3), ours)
+
+
+def state_of(model):
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
+    in_place = [m.inplace for m in model.modules() if isinstance(m, nn.ReLU)]
+    weights = [(p.sum().item(), p.requires_grad, p.grad, p.is_contiguous()) for p in model.parameters()]
+    buffers = [(name, b.sum().item()) for name, b in model.named_buffers()]
+    return str((hooks, [m.training for m in model.modules()], in_place, weights, buffers))
+
+
+class Interruptible(nn.Module):
+    """Raises ``error`` from its n-th forward pass on."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.relu = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True)
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(2 * 26 * 26, 5))
+        self.passes, self.error = 10**9, None
+
+    def forward(self, x):
+        self.passes -= 1
+        maps = self.relu(self.norm(self.conv(x)))
+        if self.passes <= 0:
+            raise self.error
+        return self.head(maps)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "grad_cam"])
+@pytest.mark.parametrize("error", [None, RuntimeError("planted"), KeyboardInterrupt()], ids=str)
+def test_the_model_comes_back_as_it_was(method, error):
+    call = METHODS.get(method, lambda model, x, t: attribution.grad_cam(model, x, t, layer="relu"))
+    model = Interruptible().train()
+    model.norm.eval()
+    model.conv.bias.requires_grad_(False)
+    picture = torch.rand(1, 28, 28)
+    before = state_of(model)
+    for passes in (1, 2, 3) if error else (10**9,):
+        model.passes, model.error = passes, error
+        with contextlib.suppress(RuntimeError, KeyboardInterrupt):
+            call(model, picture, 2)
+            assert model.passes > 0  # or else the error was swallowed
+        assert state_of(model) == before
+        assert torch.is_grad_enabled()
+    relu = nn.functional.relu(torch.tensor([-1.0], requires_grad=True))
+    assert relu.grad_fn.name() == "ReluBackward0"  # no rule is left behind
+
+
+def test_gradients_are_found_also_where_someone_has_turned_them_off():
+    model, picture = models.trained_fashion_net(), torch.rand(1, 28, 28)
+    expected = attribution.saliency(model, picture, 1)
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            assert torch.equal(attribution.saliency(model, picture + 0, 1), expected)
+
+
+def test_any_photo_and_any_network_go_through():
+    torch.manual_seed(0)
+    model, photo = torchvision_models.resnet18(), images.sample("flower")[:, 100:164, 200:290]
+    for method in METHODS.values():
+        result = method(model, photo, None)
+        assert result.shape[1:] == photo.shape[1:]
+        assert result.isfinite().all()
+    assert attribution.grad_cam(model, photo, layer="layer4").shape == (1, 64, 90)

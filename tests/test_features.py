@@ -1,0 +1,215 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import conv2d
+from torchvision import models as torchvision_models
+
+from helpers import features, images, models, pretrained
+
+
+@pytest.fixture(scope="module")
+def garments():
+    torch.manual_seed(0)
+    return torch.rand(12, 1, 28, 28)
+
+
+@pytest.fixture(scope="module")
+def fashion_net():
+    return models.trained_fashion_net()
+
+
+class Reuser(nn.Module):
+    """One convolution and one in-place ReLU, each used twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.relu(self.conv(self.relu(self.conv(x))))
+
+
+def test_feature_maps_are_those_of_a_loop(fashion_net, garments):
+    maps = features.activations(fashion_net, garments[:2], ["features.1"])["features.1"]
+    conv, normalised = fashion_net.features[1], fashion_net.features[0](garments[:2])
+    by_hand = torch.zeros(2, 16, 26, 26)
+    for row in range(26):
+        for column in range(26):
+            patch = normalised[:, None, :, row : row + 3, column : column + 3]
+            by_hand[:, :, row, column] = (patch * conv.weight).sum(dim=(2, 3, 4)).detach() + conv.bias.detach()
+    assert torch.allclose(maps, by_hand, atol=1e-5)
+
+
+def test_second_layer_maps_sum_over_all_maps_of_the_first(fashion_net, garments):
+    outputs = features.activations(fashion_net, garments, ["features.3", "features.5"])
+    conv = fashion_net.features[5]
+    parts = [conv2d(outputs["features.3"][:, [i]], conv.weight[:, [i]]) for i in range(16)]
+    true_sum = torch.stack(parts).sum(dim=0) + conv.bias.view(1, -1, 1, 1)
+    assert torch.allclose(outputs["features.5"], true_sum, atol=1e-4)
+    assert not torch.allclose(outputs["features.5"], parts[0] + conv.bias.view(1, -1, 1, 1), atol=1e-1)
+
+
+def test_reused_and_in_place_layers_count_at_each_use():
+    torch.manual_seed(0)
+    model, x = Reuser(), torch.randn(3, 2, 6, 5)
+    outputs = features.activations(model, x, ["conv", "relu"])
+    first = model.conv(x)
+    second = model.conv(first.relu())
+    wanted = {"conv": first, "relu": first.relu(), "conv#2": second, "relu#2": second.relu()}
+    assert set(outputs) == set(wanted)
+    for name, maps in wanted.items():
+        assert torch.allclose(outputs[name], maps, atol=1e-6), name
+
+
+def test_maps_are_not_changed_by_what_follows_in_place():
+    """ResNet adds to the maps of bn2 in place, and SqueezeNet's ReLUs overwrite their convolutions."""
+    torch.manual_seed(0)
+    model = torchvision_models.resnet18().eval()
+    picture = torch.rand(3, 64, 64)
+    outputs = features.activations(model, picture, ["layer1.0.conv2", "layer1.0.bn2"])
+    assert torch.allclose(outputs["layer1.0.bn2"], model.layer1[0].bn2(outputs["layer1.0.conv2"][None])[0], atol=1e-5)
+    squeezed = features.activations(pretrained.load(), picture, ["features.0", "features.1"])
+    assert squeezed["features.0"].min() < 0
+    assert torch.equal(squeezed["features.1"], squeezed["features.0"].relu())
+
+
+def test_one_picture_gives_maps_without_n(fashion_net, garments):
+    one = features.activations(fashion_net, garments[3], ["features.5"])["features.5"]
+    many = features.activations(fashion_net, garments, ["features.5"])["features.5"]
+    assert one.shape == (32, 11, 11)
+    assert torch.allclose(one, many[3], atol=1e-5)
+
+
+def test_a_wrong_layer_is_answered_with_the_right_ones(fashion_net, garments):
+    with pytest.raises(ValueError, match=r"no layer 'conv1'; it has features.0, features.1"):
+        features.activations(fashion_net, garments, ["conv1"])
+    unused = nn.ModuleDict({"a": nn.Identity(), "b": nn.Identity()})
+    unused.forward = lambda x: unused["a"](x)
+    with pytest.raises(ValueError, match="does not use the layer 'b'"):
+        features.activations(unused, garments, ["a", "b"])
+    with pytest.raises(TypeError, match="layer '' gives a tuple"):
+        features.activations(models.FilterNet(torch.ones(4, 2, 2)), garments, [""])
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\), not \(28, 28\)"):
+        features.activations(fashion_net, garments[0, 0], ["features.1"])
+    with pytest.raises(ValueError, match=r"torch.uint8"):
+        features.activations(fashion_net, garments.to(torch.uint8), ["features.1"])
+
+
+def test_embeddings_do_not_depend_on_batches(fashion_net, garments):
+    vectors = features.embeddings(fashion_net, garments, "classifier.2", batch_size=5, progress=False)
+    assert vectors.shape == (12, 64)
+    last = fashion_net.classifier[4]
+    assert torch.allclose(last(vectors), fashion_net(garments), atol=1e-4)
+    maps = features.activations(fashion_net, garments, ["features.5"])["features.5"]
+    averaged = features.embeddings(fashion_net, garments, "features.5", progress=False)
+    assert torch.allclose(averaged, maps.mean(dim=(2, 3)), atol=1e-5)
+
+
+def test_the_strongest_patches_are_where_they_were_planted():
+    """A filter that answers to one cross and nothing else; crosses of known strength at known places."""
+    cross = torch.tensor([[0.0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2))
+    model[0].weight.data = torch.stack([cross - 0.5, 0.5 - cross])[:, None]
+    pictures = torch.zeros(6, 1, 12, 14)
+    for number, (row, column, strength) in {4: (5, 8, 0.9), 1: (0, 0, 0.6), 3: (9, 11, 0.3)}.items():
+        pictures[number, 0, row : row + 3, column : column + 3] = strength * cross
+    found, other = features.strongest_patches(model, pictures, "1", [0, 1], 3, batch_size=4, progress=False)
+    assert [(p.image, p.top, p.left, p.height, p.width) for p in found] == [
+        (4, 5, 8, 3, 3),
+        (1, 0, 0, 3, 3),
+        (3, 9, 11, 3, 3),
+    ]
+    assert found[0].value == pytest.approx(0.9 * 2.5)
+    assert torch.allclose(found[0].cut(pictures), 0.9 * cross)
+    assert len(other) == 3
+    pooled = features.strongest_patches(model, pictures, "2", [0], 1, progress=False)[0][0]
+    assert (pooled.unit, pooled.top, pooled.left, pooled.height, pooled.width) == ((2, 4), 4, 8, 4, 4)
+    with pytest.raises(ValueError, match="channels must lie in 0 to 1, not 2"):
+        features.strongest_patches(model, pictures, "1", [2], progress=False)
+
+
+def rows_that_reach(model, layer, shape, row, column):
+    """A second way to the receptive field: make one row after the other NaN, and see whether it comes out."""
+    pictures = torch.zeros(shape[1], *shape, dtype=torch.float64)
+    pictures[range(shape[1]), :, range(shape[1])] = torch.nan
+    maps = features.activations(model.double(), pictures, [layer])[layer]
+    reached = maps[:, :, row, column].isnan().any(dim=1).nonzero()[:, 0].tolist()
+    return reached[0], len(reached)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("squeezenet1_1", "features.6"), ("resnet18", "layer1.1"), ("googlenet", "inception3a")],
+)
+def test_receptive_field_is_what_reaches_the_unit(name, layer):
+    options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    torch.manual_seed(0)
+    model, shape = torchvision_models.get_model(name, **options).eval(), (3, 63, 50)
+    maps = features.activations(model, torch.rand(shape), [layer])[layer]
+    for row, column in ((0, 0), (maps.shape[1] // 2, maps.shape[2] // 2), (maps.shape[1] - 1, maps.shape[2] - 1)):
+        top, _, height, _ = features.receptive_field(model.float(), layer, shape, (row, column))
+        assert (top, height) == rows_that_reach(model, layer, shape, row, column)
+
+
+def test_receptive_field_agrees_with_lesson_2_inside_the_picture():
+    model = nn.Sequential(nn.Conv2d(1, 1, 5, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(1, 1, 3, dilation=2))
+    field = models.receptive_field([(5, 2), (3, 2), (5, 1)])
+    assert features.receptive_field(model, "3", (1, 60, 64), (1, 2)) == (4, 8, field, field)
+
+
+def test_what_looks_at_everything_has_the_picture_as_its_field(fashion_net):
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 3, 1))
+    assert features.receptive_field(pooled, "1", (1, 9, 7), (0, 0)) == (0, 0, 9, 7)
+
+
+def state_of(model):
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
+    modes, flags = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
+    in_place = [m.inplace for m in model.modules() if isinstance(m, nn.ReLU)]
+    return hooks, modes, flags, in_place, [p.grad for p in model.parameters()], [b.clone() for b in model.buffers()]
+
+
+class Interruptible(nn.Module):
+    """Raises what it is told to, in the middle of its forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.relu = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True)
+        self.error = None
+
+    def forward(self, x):
+        x = self.relu(self.norm(self.conv(x)))
+        if self.error:
+            raise self.error
+        return x
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("planted"), KeyboardInterrupt()], ids=str)
+def test_the_model_comes_back_as_it_was(garments, error):
+    model = Interruptible().train()
+    model.norm.eval()
+    model.conv.bias.requires_grad_(False)
+    model.error = error
+    before = str(state_of(model))
+    for call in (
+        lambda: features.activations(model, garments, ["conv"]),
+        lambda: features.embeddings(model, garments, "conv", progress=False),
+        lambda: features.strongest_patches(model, garments, "conv", [0], progress=False),
+        lambda: features.receptive_field(model, "conv", (1, 28, 28), (3, 3)),
+    ):
+        if error:
+            with pytest.raises(type(error)):
+                call()
+        else:
+            call()
+        assert str(state_of(model)) == before
+
+
+def test_any_photo_and_any_network_go_through():
+    torch.manual_seed(0)
+    model, photo = torchvision_models.mobilenet_v3_small(), images.sample("flower")[:, 100:230, 200:350]
+    outputs = features.activations(model, photo, ["features.3", "classifier.0"])
+    assert outputs["features.3"].shape[1:] == (17, 19)
+    assert features.embeddings(model, photo[None], "features.3", progress=False).shape == (1, 24)
+    (patches,) = features.strongest_patches(model, photo[None], "features.3", [5], progress=False)
+    assert patches[0].cut(photo[None]).shape == (3, patches[0].height, patches[0].width)

