@@ -109,3 +109,22 @@ def test_grey_is_pil_luma():
 def test_to_array_refuses_a_batch():
     with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\)"):
         images.to_array(torch.zeros(2, 3, 4, 4))
+
+
+def test_square_is_the_middle_as_networks_are_tested():
+    ramp = torch.linspace(0, 1, 400).expand(3, 300, 400)
+    middle = images.square(ramp, 224)
+    assert middle.shape == (3, 224, 224)
+    # 300 rows become 256, so 400 columns 341; of these the middle 224 are kept.
+    assert middle[0, 0, 0].item() == pytest.approx((341 - 224) / 2 / 341, abs=0.01)
+    assert middle[0, 0, -1].item() == pytest.approx(1 - (341 - 224) / 2 / 341, abs=0.01)
+    assert images.square(images.sample("coins"), 50).max() <= 1
+
+
+def test_as_batch_says_whether_it_was_one():
+    assert images.as_batch(torch.zeros(3, 4, 5))[0].shape == (1, 3, 4, 5)
+    assert images.as_batch(torch.zeros(3, 4, 5))[1]
+    assert not images.as_batch(torch.zeros(2, 3, 4, 5))[1]
+    for wrong in (torch.zeros(4, 5), torch.zeros(0, 3, 4, 5), torch.zeros(3, 4, 5, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match="pictures"):
+            images.as_batch(wrong)

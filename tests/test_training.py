@@ -1,10 +1,12 @@
+import json
+
 import pytest
 import torch
 from sklearn import metrics
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from helpers import training
+from helpers import data, models, training
 from helpers.data import Batches
 
 
@@ -179,3 +181,26 @@ def test_on_a_gpu():
     model = linear().cuda()
     fit(model)
     assert training.evaluate(model, Batches(*blobs(seed=1))).accuracy > 0.9
+
+
+def test_the_kept_network_has_the_accuracy_of_its_record():
+    record = json.loads(models.CHECKPOINT.with_suffix(".json").read_text())
+    pictures, labels = data.fashion_mnist(train=False)
+    with models.inference(model := models.trained_fashion_net()):
+        right = (model(pictures).argmax(dim=1) == labels).float().mean().item()
+    assert right == pytest.approx(record["test_accuracy"], abs=0.0005)  # where two scores are nearly the same
+    assert record["test_accuracy"] > 0.905
+    assert {"command", "network", "seed", "epochs", "torch"} <= set(record)
+
+
+def test_the_kept_network_can_be_trained_again(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(training, "CHECKPOINT", tmp_path / "fashion_net.safetensors")
+    pictures, labels = data.fashion_mnist(train=True)
+    monkeypatch.setattr(training, "fashion_mnist", lambda train: (pictures[:2000], labels[:2000]))
+    training.main(epochs=2)
+    assert "test pictures right" in capsys.readouterr().out
+    record = json.loads((tmp_path / "fashion_net.json").read_text())
+    monkeypatch.setattr(models, "CHECKPOINT", tmp_path / "fashion_net.safetensors")
+    assert training.evaluate(
+        models.trained_fashion_net(), data.Batches(pictures[:2000], labels[:2000])
+    ).accuracy == pytest.approx(record["test_accuracy"], abs=0.01)
