@@ -1,5 +1,6 @@
 """All benchmarks, one after the other: ``python -m benchmarks``."""
 
-from benchmarks import recipe
+from benchmarks import looking, recipe
 
+looking.main()
 recipe.main()

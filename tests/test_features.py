@@ -157,6 +157,12 @@ def test_receptive_field_agrees_with_lesson_2_inside_the_picture():
     assert features.receptive_field(model, "3", (1, 60, 64), (1, 2)) == (4, 8, field, field)
 
 
+def test_receptive_field_has_no_pixels_that_a_stride_leaves_out():
+    """Of 8 rows the first layer reads 7; the second layer's padding below them is none of the picture."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, stride=2), nn.Conv2d(1, 1, 3, padding=1))
+    assert features.receptive_field(model, "1", (1, 8, 8), (2, 0)) == (2, 0, 5, 5)
+
+
 def test_what_looks_at_everything_has_the_picture_as_its_field(fashion_net):
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 3, 1))
     assert features.receptive_field(pooled, "1", (1, 9, 7), (0, 0)) == (0, 0, 9, 7)

@@ -79,7 +79,9 @@ class Branches(nn.Module):
         a += b
         a.relu_()
         c = torch.cat([a, 1 - b, self.factors * a], dim=1)
-        return c.mean(dim=(2, 3)) + (a * torch.arange(a.shape[3], dtype=x.dtype)).amax(dim=(2, 3)).repeat(1, 3)
+        return c.mean(dim=(2, 3)) + (a * torch.arange(a.shape[3], dtype=x.dtype).view(1, 1, -1)).amax(
+            dim=(2, 3)
+        ).repeat(1, 3)
 
 
 def test_branches_and_arithmetic():
