@@ -29,8 +29,8 @@ def occlusion(
     model: nn.Module,
     inputs: Tensor,
     target: Target = None,
-    sliding_window_shapes: tuple[int, int] = (32, 32),
-    strides: tuple[int, int] = (8, 8),
+    sliding_window_shapes: tuple[int, int] | None = None,
+    strides: tuple[int, int] | None = None,
     baselines: float = 0.5,
     *,
     perturbations_per_eval: int = 64,
@@ -42,8 +42,9 @@ def occlusion(
         model: maps ``(N, C, H, W)`` to logits ``(N, K)``.
         inputs: the pictures.
         target: as said above.
-        sliding_window_shapes: rows and columns of the patch; at the lower and right edge it may stick out.
-        strides: rows and columns from one patch to the next.
+        sliding_window_shapes: rows and columns of the patch, by default a seventh of the picture's. At the lower and
+            right edge it may stick out.
+        strides: rows and columns from one patch to the next, by default a quarter of the patch.
         baselines: the value of the patch.
         perturbations_per_eval: how many patches are computed at once.
         progress: whether to show a progress bar.
@@ -57,7 +58,9 @@ def occlusion(
     """
     batch, single = _prepare(model, inputs)
     size = batch.shape[2:]
-    places = [_places(*axis) for axis in zip(size, sliding_window_shapes, strides, strict=True)]
+    rows, columns = sliding_window_shapes or (max(1, n // 7) for n in size)
+    patch = (rows, columns)
+    places = [_places(*axis) for axis in zip(size, patch, strides or [max(1, n // 4) for n in patch], strict=True)]
     corners = torch.cartesian_prod(*places).to(batch.device)
     maps = []
     with held(model), torch.no_grad(), tqdm(total=len(batch) * len(corners), disable=not progress, unit="patch") as bar:
@@ -65,9 +68,9 @@ def occlusion(
             score = _score_of(model, picture, index)
             drops = []
             for corner in corners.split(perturbations_per_eval):
-                drops.append(score(picture) - score(_covered(picture, corner, sliding_window_shapes, baselines)))
+                drops.append(score(picture) - score(_covered(picture, corner, patch, baselines)))
                 bar.update(len(corner))
-            maps.append(_mean_over_patches(torch.cat(drops), corners, sliding_window_shapes, size))
+            maps.append(_mean_over_patches(torch.cat(drops), corners, patch, size))
     return maps[0] if single else torch.stack(maps)
 
 

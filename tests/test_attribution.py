@@ -94,6 +94,12 @@ def test_occlusion_equals_captums(asked, window, stride):
     assert torch.allclose(ours, expected[:, :1].double(), atol=1e-4)
 
 
+def test_occlusion_by_default_has_patches_a_seventh_wide_at_a_quarter_of_that():
+    model, picture = models.trained_fashion_net(), torch.rand(1, 28, 28)
+    by_default = attribution.occlusion(model, picture, 3, progress=False)
+    assert torch.equal(by_default, attribution.occlusion(model, picture, 3, (4, 4), (1, 1), progress=False))
+
+
 def test_occlusion_equals_a_plain_loop_in_float32():
     model, picture = pretrained.load(), images.square(images.sample("coffee"), 96)
     ours = attribution.occlusion(model, picture, 967, (32, 32), (32, 32), baselines=0.2, progress=False)
@@ -343,3 +349,11 @@ def test_any_photo_and_any_network_go_through():
         assert result.shape[1:] == photo.shape[1:]
         assert result.isfinite().all()
     assert attribution.grad_cam(model, photo, layer="layer4").shape == (1, 64, 90)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same():
+    model, picture = pretrained.load(), images.square(images.sample("coffee"), 96)
+    for method in METHODS.values():
+        expected = method(model.cpu(), picture, 967)
+        assert torch.allclose(method(model.cuda(), picture, 967).cpu(), expected, atol=1e-2 * expected.abs().max())
