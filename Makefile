@@ -1,6 +1,6 @@
 # The course in targets; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help lab test bench ablation checkpoint data execute check clean
+.PHONY: help lab test bench ablation checkpoint pictures data execute check clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -29,6 +29,9 @@ ablation: data ## repeat the experiment of lesson 4 (about 20 minutes)
 
 checkpoint: data ## train the network of lessons 5 to 7 again (a minute)
 	$(BIN)/python -m helpers.training
+
+pictures: $(READY) ## draw the course's own style pictures again
+	$(BIN)/python data/images/draw.py
 
 data: $(READY) ## get and verify Fashion-MNIST
 	@$(BIN)/python -m helpers.data || echo "Lessons 1 and 2 run without Fashion-MNIST."
