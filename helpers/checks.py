@@ -459,3 +459,103 @@ def folded_batch_norm(answer: Callable) -> None:
         return None if got in (None, ...) else conv2d(x, *got)
 
     check_function(folded, cases)
+
+
+# --- Lesson 5 --------------------------------------------------------------------------------------------------------
+
+
+def recorded_output(answer: Callable) -> None:
+    """Checks ``answer(model, layer, pictures)``: the layer's own output, and no hook left behind."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randn(2, 1, 6, 5, generator=generator)
+    for inplace, hint in (
+        (False, "It is the output that is wanted, what the hook gets as its third argument."),
+        (True, "The next layer here is nn.ReLU(inplace=True), which overwrites what you recorded: keep a clone."),
+    ):
+        layer = nn.Conv2d(1, 3, 3)
+        model, expected = nn.Sequential(layer, nn.ReLU(inplace=inplace)), layer(pictures).detach()
+
+        def fault(got: Any, expected: Tensor = expected, model: nn.Module = model, hint: str = hint) -> str:
+            if wrong := difference(got, expected):
+                return f"{wrong} {hint}"
+            left = sum(len(module._forward_hooks) for module in model.modules())
+            return f"left {left} hook on the model: call handle.remove(), in a finally block." if left else ""
+
+        if not _verdict(partial(answer, model, layer, pictures), fault):
+            return
+    report(CORRECT, "the layer's own output, also where the next layer works in place, and no hook is left.")
+
+
+def second_layer_map(answer: Callable) -> None:
+    """Checks ``answer(maps, weight, bias, channel)`` for ``(C, H, W)`` against one channel of ``conv2d``."""
+    generator, cases = torch.Generator().manual_seed(0), []
+    for channels, out, bias, channel, hint in (
+        (1, 1, 0.0, 0, "With one map and one filter it is a single cross-correlation."),
+        (1, 2, 1.0, 1, "Add the bias of this channel, bias[channel], once."),
+        (3, 2, 0.0, 0, "Sum over all input maps: weight[channel, i] slides over maps[i]."),
+        (4, 3, 1.0, 2, "The bias is added once, not once for each input map."),
+    ):
+        maps = torch.randn(channels, 6, 7, generator=generator)
+        weight = torch.randn(out, channels, 3, 3, generator=generator)
+        biases = bias * torch.randn(out, generator=generator)
+        expected = conv2d(maps[None], weight, biases)[0, channel]
+        cases.append(Case((maps, weight, biases, channel), expected, hint))
+    check_function(answer, cases)
+
+
+def dead_channels(answer: Callable) -> None:
+    """Checks ``answer(maps)``: how many channels of ``(N, C, H, W)`` are above zero nowhere in any picture."""
+    maps = torch.zeros(3, 4, 2, 2)
+    cases = [Case((maps[:1, :1],), 1, "A channel that is zero everywhere is dead.")]
+    maps[1, 0, 0, 1], maps[2, 3] = 0.5, 2
+    cases.append(Case((maps,), 2, "A channel that answers to one picture, at one place, is alive."))
+    cases.append(Case((maps[:, :, :1, :1] - 1,), 3, "Before ReLU, values below zero do not count as alive."))
+    check_function(answer, cases)
+
+
+# --- Lesson 6 --------------------------------------------------------------------------------------------------------
+
+
+def nearest_others(answer: Callable) -> None:
+    """Checks ``answer(vectors, k)``, ``(N, D)`` to the numbers ``(N, k)`` of each one's nearest others."""
+    line, corner = torch.tensor([[0.0], [1.0], [3.0], [7.0]]), torch.tensor([[0.0, 0.0], [3.0, 3.0], [0.0, 5.0]])
+    twins = torch.tensor([[5.0, 5.0], [0.0, 0.0], [0.0, 0.0], [6.0, 5.0]])
+    cases = []
+    for vectors, k, hint in (
+        (line, 1, "Each point is nearest to itself: give that distance infinity."),
+        (corner, 1, "The distance is Euclidean: squares, summed, and a root."),
+        (line, 3, "The nearest comes first."),
+        (twins, 1, "Equal points are each other's nearest: leave out a point by its number, not the first in line."),
+        (torch.randn(12, 5, generator=torch.Generator().manual_seed(6)), 4, ""),
+    ):
+        far = (vectors[:, None] - vectors).norm(dim=2).fill_diagonal_(torch.inf)
+        cases.append(Case((vectors, k), far.topk(k, largest=False).indices, hint))
+    check_function(answer, cases)
+
+
+def weighted_vote(answer: Callable) -> None:
+    """Checks ``answer(vectors, labels, queries, k)``: the class with the largest sum of 1 / distance among k."""
+    line, queries = torch.tensor([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [13.0]]), torch.tensor([[0.1], [12.2]])
+    cases = []
+    for labels, k, expected, hint in (
+        ([0, 1, 2, 1, 4, 5, 6], 1, [0, 6], "With k = 1 it is the label of the nearest vector: largest=False in topk."),
+        ([0, 1, 1, 0, 2, 0, 2], 3, [0, 2], "Count 1 / distance for each neighbour: one very near may outvote two."),
+        ([1, 3, 3, 3, 9, 9, 5], 3, [1, 9], "Weights of the same label add up: the nearest alone does not decide."),
+        ([8, 8, 8, 0, 0, 8, 0], 5, [8, 0], ""),
+    ):
+        cases.append(Case((line, torch.tensor(labels), queries, k), torch.tensor(expected), hint))
+    check_function(answer, cases)
+
+
+def variance_shares(answer: Callable) -> None:
+    """Checks ``answer(x)``, ``(N, D)`` to the share of the variance along each of the D principal axes, ``(D,)``."""
+    cross = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
+    cases = []
+    for x, hint in (
+        (cross, "Variance is the square of a singular value (divided by N − 1, which cancels); the shares sum to 1."),
+        (cross + 5, "Variance is measured from the mean: subtract it from each column first."),
+        (torch.randn(9, 3, generator=torch.Generator().manual_seed(6)) * torch.tensor([1.0, 4.0, 2.0]) + 1, ""),
+    ):
+        variances = torch.linalg.eigvalsh(x.T.cov()).flip(0)
+        cases.append(Case((x,), variances / variances.sum(), hint))
+    check_function(answer, cases)

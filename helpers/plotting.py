@@ -12,6 +12,7 @@ from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Affine2D
 from torch import Tensor
 
@@ -243,6 +244,23 @@ def bars(values: Mapping[str, float], xlabel: str, form: str = ".2f") -> Figure:
     ax.set_xlabel(xlabel)
     ax.margins(x=0.12)
     ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def class_scatter(
+    maps: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str], columns: int | None = None, size: float = 4.2
+) -> Figure:
+    """Maps of points ``(N, 2)`` side by side: a colour and a mark for each class, its name amid its points."""
+    figure, axes = axes_grid(len(maps), columns, size)
+    for ax, (title, places) in zip(axes, maps.items(), strict=True):
+        for i, name in enumerate(classes):
+            x, y = places[labels == i].T
+            ax.scatter(x.numpy(), y.numpy(), s=12, marker="os^Dv<>PX*"[i % 10], color=f"C{i}", alpha=0.7, linewidths=0)
+            text = ax.text(x.median(), y.median(), name, fontsize=8, fontweight="bold", ha="center")
+            text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+        ax.set_aspect("equal", "datalim")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(title, fontsize=9)
     return figure
 
 

@@ -4,18 +4,19 @@ Pictures travel to the browser as small PNG files drawn by OpenCV, since drawing
 for a slider.
 """
 
+import base64
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import ipywidgets as ipw
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, max_pool2d, pad, relu
 
-from helpers import filters, images
+from helpers import features, filters, images
 from helpers.data import CLASSES, Batches
 from helpers.models import FashionNet, inference, output_size
 from helpers.training import History, descend, hollows, train
@@ -411,6 +412,132 @@ def _marked_table(numbers: Tensor, styles: Mapping[tuple[int, int], str]) -> str
         for r, row in enumerate(numbers.tolist())
     ]
     return f"<table style='border-collapse:collapse;margin:auto'><tr>{'</tr><tr>'.join(rows)}</tr></table>"
+
+
+# --- Lesson 5 --------------------------------------------------------------------------------------------------------
+
+# Of the embedded network, from its first layer to its last before the class scores; all of them after ReLU.
+LAYERS = ("features.1", "features.3", "features.6", "features.9", "features.12")
+
+
+def layer_explorer(model: nn.Module, photo: str = "chelsea", layer: str = "features.9") -> ipw.Widget:
+    """Lesson 5: a channel's map laid over a photo, and what its strongest unit sees.
+
+    Args:
+        model: the embedded network, or one of its kind.
+        photo, layer: the ones to begin with.
+    """
+    pictures = torch.stack([images.square(images.sample(name)) for name in images.SAMPLES])
+    maps = features.activations(model, pictures, LAYERS)
+    fields = {name: _field_steps(model, name, pictures.shape[1:], maps[name].shape[2] // 2) for name in LAYERS}
+    numbers = {name: i for i, name in enumerate(images.SAMPLES)}
+    controls = {
+        "number": ipw.Dropdown(options=numbers, value=numbers[photo], description="photo"),
+        "layer": ipw.Dropdown(options=LAYERS, value=layer, description="layer"),
+        "channel": ipw.IntSlider(0, 0, maps[layer].shape[1] - 1, description="channel"),
+    }
+    view = {"overlay": ipw.Image(), "map": ipw.Image(), "patch": ipw.Image(), "text": ipw.HTML()}
+
+    def draw(number: int, layer: str, channel: int) -> dict[str, bytes | str]:
+        controls["channel"].max = maps[layer].shape[1] - 1
+        of_channel = maps[layer][:, min(channel, controls["channel"].max)]
+        return _layer_view(pictures[number], of_channel[number], of_channel.max().item(), *fields[layer])
+
+    _connect(controls, view, draw)
+    titles = ("the photo, lit where the map is bright", "the map", "what its strongest unit sees")
+    shown = zip(titles, list(view.values())[:3], strict=True)
+    columns = [ipw.VBox([ipw.HTML(title), picture]) for title, picture in shown]
+    return ipw.VBox([ipw.HBox(list(controls.values())), ipw.HBox(columns), view["text"]])
+
+
+def _field_steps(model: nn.Module, layer: str, shape: Sequence[int], middle: int) -> tuple[int, int, int]:
+    """Where the receptive field of unit 0 begins (below 0, outside), pixels from one to the next, and its height."""
+    top, _, height, _ = features.receptive_field(model, layer, shape, (middle, middle))
+    step = features.receptive_field(model, layer, shape, (middle + 1, middle + 1))[0] - top
+    return top - middle * step, step, height
+
+
+def _layer_view(photo: Tensor, grid: Tensor, white: float, start: int, step: int, field: int) -> dict[str, bytes | str]:
+    size, (row, column) = photo.shape[1], divmod(int(grid.argmax()), grid.shape[1])
+    (top, bottom), (left, right) = (
+        (max(0, start + step * i), min(size, start + step * i + field)) for i in (row, column)
+    )
+    pixels, scaled = np.ascontiguousarray(images.to_array(photo)), (grid / max(white, 1e-6)).numpy()
+    middle = start + (field - 1) / 2  # a unit's value is drawn at the middle of what it sees
+    to_pixels = np.array([[step, 0, middle], [0, step, middle]], dtype=float)
+    light = cv2.warpAffine(scaled, to_pixels, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    overlay = (255 * pixels * (0.2 + 0.8 * light[..., None].clip(0, 1))).round().astype(np.uint8)
+    cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), BOX_COLOR, 2)
+    patch = (255 * pixels[top:bottom, left:right]).round().astype(np.uint8)
+    zoom = size / max(patch.shape[:2])
+    return {
+        "overlay": _encode(overlay),
+        "map": _png(torch.from_numpy(scaled), (row, column, 1, 1), zoom=size // len(grid)),
+        "patch": _encode(cv2.resize(patch, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)),
+        "text": f"<p>Map of {len(grid)} × {len(grid)}: {(grid > 0).float().mean():.0%} of its places are above zero. "
+        f"Strongest: <b>{grid.max():.2f}</b> at row {row}, column {column}; this unit sees "
+        f"{bottom - top} × {right - left} pixels. White in the map is {white:.2f}, "
+        "the most that this channel reaches on any of the photos.</p>",
+    }
+
+
+# --- Lesson 6 --------------------------------------------------------------------------------------------------------
+
+NEAR_COLOR = (0, 114, 178)
+
+
+def neighbour_explorer(garments: Tensor, labels: Tensor, vectors: Tensor, maps: Mapping[str, Tensor]) -> ipw.Widget:
+    """Lesson 6: choose a garment, and see it on a map, and its neighbours in feature space and in pixels.
+
+    Args:
+        garments: ``(N, 1, 28, 28)``.
+        labels: ``(N,)``.
+        vectors: their feature vectors, ``(N, D)``.
+        maps: by name, places in the plane ``(N, 2)``.
+    """
+    spaces = {"features": vectors, "pixels": garments.flatten(1)}
+    drawn = {name: images.collage(1 - garments, places, width=760) for name, places in maps.items()}
+    controls = {
+        "name": ipw.Dropdown(options=list(maps), description="map"),
+        "garment": ipw.IntSlider(0, 0, len(garments) - 1, description="garment", layout=ipw.Layout(width="480px")),
+    }
+
+    def draw(name: str, garment: int) -> dict[str, bytes | str]:
+        near = {space: _nearest_others(points, garment, 6) for space, points in spaces.items()}
+        rows = {s: _thumbnails(garments, labels, [garment, *near[s]], f"nearest in {s}") for s in spaces}
+        canvas, middles = drawn[name]
+        return {"map": _encode(_marked(canvas, middles[[garment, *near["features"]]])), **rows}
+
+    view = {"map": ipw.Image(format="png"), "features": ipw.HTML(), "pixels": ipw.HTML()}
+    _connect(controls, view, draw)
+    return ipw.VBox([ipw.HBox(list(controls.values())), ipw.VBox([view["features"], view["pixels"]]), view["map"]])
+
+
+def _nearest_others(points: Tensor, index: int, count: int) -> list[int]:
+    distances = (points - points[index]).norm(dim=1)
+    distances[index] = torch.inf
+    return distances.topk(count, largest=False).indices.tolist()
+
+
+def _thumbnails(garments: Tensor, labels: Tensor, chosen: list[int], title: str) -> str:
+    """The chosen garments in a row with their classes, bold where it is that of the first."""
+    cells = []
+    for i in chosen:
+        weight = "bold" if labels[i] == labels[chosen[0]] else "normal"
+        source = base64.b64encode(_png(garments[i, 0])).decode()
+        picture = f"<img src='data:image/png;base64,{source}' style='display:block;margin:auto'>"
+        cells.append((f"<span style='font-weight:{weight}'>{CLASSES[labels[i]]}</span>", picture))
+    return _html_row([("garment", ""), cells[0], (title, ""), *cells[1:]])
+
+
+def _marked(canvas: Tensor, middles: Tensor) -> np.ndarray:
+    """The map as RGB pixels ``(H, W, 3)``: a box at the first of the places (row, column), a ring at each other one."""
+    pixels = cv2.cvtColor((canvas[0] * 255).byte().numpy(), cv2.COLOR_GRAY2RGB)
+    (row, column), *others = middles.tolist()
+    for y, x in others:
+        cv2.circle(pixels, (x, y), 9, NEAR_COLOR, 3, cv2.LINE_AA)
+    cv2.rectangle(pixels, (column - 16, row - 16), (column + 16, row + 16), BOX_COLOR, 4)
+    return pixels
 
 
 # --- Shared by the explorers -----------------------------------------------------------------------------------------

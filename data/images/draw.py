@@ -21,8 +21,9 @@ def colours(*names: str) -> Array:
     return np.array([[int(name[i : i + 2], 16) for i in (4, 2, 0)] for name in names], dtype=float)
 
 
-def clouds(rng: np.random.Generator, cells: int, height: int = HEIGHT * SCALE, width: int = WIDTH * SCALE) -> Array:
-    """Smooth noise in [0, 1], ``(height, width)``, with detail at four scales."""
+def clouds(rng: np.random.Generator, cells: int) -> Array:
+    """Smooth noise in [0, 1], as large as the canvas, with detail at four scales."""
+    height, width = HEIGHT * SCALE, WIDTH * SCALE
     total = np.zeros((height, width))
     for octave in range(4):
         n = cells * 2**octave
