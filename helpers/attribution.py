@@ -33,7 +33,7 @@ def occlusion(
     strides: tuple[int, int] | None = None,
     baselines: float = 0.5,
     *,
-    perturbations_per_eval: int = 64,
+    perturbations_per_eval: int = 96,
     progress: bool = True,
 ) -> Tensor:
     """How much the class score drops when a grey patch covers a place. Source: Zeiler and Fergus 2014.
