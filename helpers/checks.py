@@ -559,3 +559,70 @@ def variance_shares(answer: Callable) -> None:
         variances = torch.linalg.eigvalsh(x.T.cov()).flip(0)
         cases.append(Case((x,), variances / variances.sum(), hint))
     check_function(answer, cases)
+
+
+# --- Lesson 7 --------------------------------------------------------------------------------------------------------
+
+
+def occlusion_drops(answer: Callable) -> None:
+    """Checks ``answer(score, picture, size, stride, value)``: the drops of a score under a covering square."""
+
+    def weigh(picture: Tensor) -> Tensor:
+        return (picture * torch.arange(1.0, picture.numel() + 1).view(picture.shape)).sum()
+
+    def drops(picture: Tensor, size: int, stride: int, value: float) -> Any:
+        before = picture.clone()
+        got = answer(weigh, picture, size, stride, value)
+        changed = isinstance(got, Tensor) and not torch.equal(picture, before)
+        return "a picture that is no longer the same: cover a copy of it, picture.clone()" if changed else got
+
+    cases, generator = [], torch.Generator().manual_seed(0)
+    for shape, size, stride, value, hint in (
+        ((1, 2, 2), 2, 1, 0.0, "One place. The drop is the score before, less the score when covered."),
+        ((1, 2, 2), 1, 1, 0.5, "Put value into the square, and cover one place at a time."),
+        ((3, 7, 5), 2, 2, 0.5, "All channels are covered; a square that would stick out is left out."),
+    ):
+        picture = torch.rand(shape, generator=generator)
+        products = (picture - value) * torch.arange(1.0, picture.numel() + 1).view(shape)
+        expected = conv2d(products.sum(0)[None, None], torch.ones(1, 1, size, size), stride=stride)[0, 0]
+        cases.append(Case((picture, size, stride, value), expected, hint))
+    check_function(drops, cases)
+
+
+def guided_rule(answer: Callable) -> None:
+    """Checks ``answer(gradient, x)``, what guided backpropagation hands down at a ReLU with the input ``x``."""
+    cases = []
+    for gradient, x, expected, hint in (
+        ([1.0, 2.0], [3.0, -1.0], [1.0, 0.0], "Nothing passes where the input was not positive."),
+        ([1.0, -2.0], [3.0, 2.0], [1.0, 0.0], "A negative gradient never passes."),
+        ([[-1.0, 2.0], [0.5, 3.0]], [[-2.0, -1.0], [4.0, 0.0]], [[0.0, 0.0], [0.5, 0.0]], "0 is not positive."),
+    ):
+        cases.append(Case((torch.tensor(gradient), torch.tensor(x)), torch.tensor(expected), hint))
+    check_function(answer, cases)
+
+
+def grad_cam_map(answer: Callable) -> None:
+    """Checks ``answer(maps, gradient)``: the maps' weighted sum, and what is negative cut off."""
+    maps = torch.tensor([[[1.0, 2.0], [0.0, 4.0]], [[3.0, 0.0], [0.0, 1.0]]])
+    slope = torch.tensor([[1.0, 3.0], [0.0, 0.0]])
+    cases = []
+    for gradient, hint in (
+        (torch.ones(2, 2, 2), "With all gradients 1, it is the sum of the maps."),
+        (torch.stack([slope, 2 * slope]), "One weight for each map: the mean of its gradients over all places."),
+        (torch.stack([slope, -slope]), "What is negative in the sum, not in the weights, is cut off."),
+    ):
+        cases.append(Case((maps, gradient), (gradient.mean((1, 2))[:, None, None] * maps).sum(0).relu(), hint))
+    check_function(answer, cases)
+
+
+def sign_step(answer: Callable) -> None:
+    """Checks ``answer(picture, gradient, epsilon)``: each pixel by epsilon uphill on the loss, within [0, 1]."""
+    cases = []
+    for picture, gradient, hint in (
+        ([0.5, 0.5], [2.0, -0.01], "Each pixel moves by epsilon, whatever the gradient's size; up where it is > 0."),
+        ([0.99, 0.02], [1.0, -3.0], "Stay within 0 and 1."),
+        ([0.3, 0.7], [0.0, 1.0], "Where the gradient is 0, nothing moves."),
+    ):
+        moved = [min(max(p + 0.1 * ((g > 0) - (g < 0)), 0), 1) for p, g in zip(picture, gradient, strict=True)]
+        cases.append(Case((torch.tensor(picture), torch.tensor(gradient), 0.1), torch.tensor(moved), hint))
+    check_function(answer, cases)

@@ -4,7 +4,7 @@ Lesson 5 looks at the maps and the patches, lesson 6 at the vectors.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,10 +106,10 @@ def strongest_patches(
         places.append(strongest.indices.cpu())
     best = torch.cat(values).topk(min(count, len(images)), dim=0)
     units = torch.cat(places).gather(0, best.indices)
-    found = []
+    field, found = _fields(model, layer, images.shape[1:]), []
     for order, value, unit in zip(best.indices.T.tolist(), best.values.T.tolist(), units.T.tolist(), strict=True):
         rows_columns = [divmod(u, maps.shape[3]) for u in unit]
-        boxes = [receptive_field(model, layer, images.shape[1:], place) for place in rows_columns]
+        boxes = [field(place) for place in rows_columns]
         found.append([Patch(*each[:3], *each[3]) for each in zip(order, rows_columns, value, boxes, strict=True)])
     return found
 
@@ -141,14 +141,27 @@ def receptive_field(
     Returns:
         top, left, height, width, within the picture.
     """
+    return _fields(model, layer, input_shape)(unit)
+
+
+def _fields(
+    model: nn.Module, layer: str, input_shape: Sequence[int]
+) -> Callable[[tuple[int, int]], tuple[int, int, int, int]]:
+    """The receptive field of any unit of a layer, from one forward pass."""
     # With weights that want a gradient, autograd keeps the shape of every convolution's input.
     with held(model, requires_grad=True), torch.inference_mode(False), torch.enable_grad():
         picture = blank(model, input_shape).requires_grad_()
         with recording(model, [layer]) as outputs:
             model(picture)
-        axes = [_interval(outputs[layer].grad_fn, picture, axis, unit[axis]) for axis in (0, 1)]
-    (top, bottom), (left, right) = axes
-    return top, left, bottom - top + 1, right - left + 1
+    maps = outputs[layer]
+
+    def field(unit: tuple[int, int]) -> tuple[int, int, int, int]:
+        if maps.ndim != 4 or not all(0 <= place < size for place, size in zip(unit, maps.shape[2:], strict=True)):
+            raise ValueError(f"unit must be a place in the maps of {layer!r}, {tuple(maps.shape)}, not {unit}")
+        (top, bottom), (left, right) = (_interval(maps.grad_fn, picture, axis, unit[axis]) for axis in (0, 1))
+        return top, left, bottom - top + 1, right - left + 1
+
+    return field
 
 
 def _interval(start, picture: Tensor, axis: int, place: int) -> tuple[int, int]:

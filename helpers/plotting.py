@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from IPython.display import Image, display
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -141,6 +142,21 @@ def outline(ax: Axes, row: float, column: float, height: float, width: float, co
     """Draw a box around cells (or pixels) of a picture, given by its upper left one."""
     x, y = column - 0.5, row - 0.5
     ax.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color=color, linewidth=2.5)
+
+
+def overlay(picture: Tensor, heat: Tensor) -> np.ndarray:
+    """A map of what speaks for something (purple) and against it (orange) over a pale grey picture, ``(H, W, 3)``.
+
+    Args:
+        picture: ``(3, H, W)`` or ``(1, H, W)``.
+        heat: ``(H, W)`` or ``(1, H, W)``, of either sign. The strongest 200th of its pixels have the darkest colour,
+            so that a few dots do not leave the others pale.
+    """
+    gray = to_array(picture.mean(dim=0))[..., None]
+    values = to_array(heat)
+    strength = np.clip(values / max(np.quantile(np.abs(values), 0.995), 1e-12), -1, 1)
+    alpha = np.abs(strength)[..., None]
+    return (1 - alpha) * (0.4 + 0.6 * gray) + alpha * colormaps[SIGNED](0.5 + 0.5 * strength)[..., :3]
 
 
 def learning_curves(histories: Mapping[str, History]) -> Figure:

@@ -5,9 +5,11 @@ for a slider.
 """
 
 import base64
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import cv2
 import ipywidgets as ipw
@@ -16,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, max_pool2d, pad, relu
 
-from helpers import features, filters, images
+from helpers import attribution, features, filters, images, pretrained
 from helpers.data import CLASSES, Batches
 from helpers.models import FashionNet, inference, output_size
+from helpers.plotting import overlay
 from helpers.training import History, descend, hollows, train
 
 BOX_COLOR = (213, 94, 0)
@@ -421,12 +424,7 @@ LAYERS = ("features.1", "features.3", "features.6", "features.9", "features.12")
 
 
 def layer_explorer(model: nn.Module, photo: str = "chelsea", layer: str = "features.9") -> ipw.Widget:
-    """Lesson 5: a channel's map laid over a photo, and what its strongest unit sees.
-
-    Args:
-        model: the embedded network, or one of its kind.
-        photo, layer: the ones to begin with.
-    """
+    """Lesson 5: a channel's map laid over a photo, and what its strongest unit sees, in the embedded network."""
     pictures = torch.stack([images.square(images.sample(name)) for name in images.SAMPLES])
     maps = features.activations(model, pictures, LAYERS)
     fields = {name: _field_steps(model, name, pictures.shape[1:], maps[name].shape[2] // 2) for name in LAYERS}
@@ -444,9 +442,10 @@ def layer_explorer(model: nn.Module, photo: str = "chelsea", layer: str = "featu
         return _layer_view(pictures[number], of_channel[number], of_channel.max().item(), *fields[layer])
 
     _connect(controls, view, draw)
-    titles = ("the photo, lit where the map is bright", "the map", "what its strongest unit sees")
+    titles = ("photo, lit by the map", "map", "what the strongest unit sees")
+    narrow = ipw.Layout(width="236px", align_items="flex-start")
     shown = zip(titles, list(view.values())[:3], strict=True)
-    columns = [ipw.VBox([ipw.HTML(title), picture]) for title, picture in shown]
+    columns = [ipw.VBox([ipw.HTML(title), picture], layout=narrow) for title, picture in shown]
     return ipw.VBox([ipw.HBox(list(controls.values())), ipw.HBox(columns), view["text"]])
 
 
@@ -496,7 +495,7 @@ def neighbour_explorer(garments: Tensor, labels: Tensor, vectors: Tensor, maps: 
         maps: by name, places in the plane ``(N, 2)``.
     """
     spaces = {"features": vectors, "pixels": garments.flatten(1)}
-    drawn = {name: images.collage(1 - garments, places, width=760) for name, places in maps.items()}
+    drawn = {name: images.collage(1 - garments, places, width=640) for name, places in maps.items()}
     controls = {
         "name": ipw.Dropdown(options=list(maps), description="map"),
         "garment": ipw.IntSlider(0, 0, len(garments) - 1, description="garment", layout=ipw.Layout(width="480px")),
@@ -508,7 +507,8 @@ def neighbour_explorer(garments: Tensor, labels: Tensor, vectors: Tensor, maps: 
         canvas, middles = drawn[name]
         return {"map": _encode(_marked(canvas, middles[[garment, *near["features"]]])), **rows}
 
-    view = {"map": ipw.Image(format="png"), "features": ipw.HTML(), "pixels": ipw.HTML()}
+    narrow = ipw.Layout(max_width="600px")
+    view = {"map": ipw.Image(format="png", layout=narrow), "features": ipw.HTML(), "pixels": ipw.HTML()}
     _connect(controls, view, draw)
     return ipw.VBox([ipw.HBox(list(controls.values())), ipw.VBox([view["features"], view["pixels"]]), view["map"]])
 
@@ -526,8 +526,8 @@ def _thumbnails(garments: Tensor, labels: Tensor, chosen: list[int], title: str)
         weight = "bold" if labels[i] == labels[chosen[0]] else "normal"
         source = base64.b64encode(_png(garments[i, 0])).decode()
         picture = f"<img src='data:image/png;base64,{source}' style='display:block;margin:auto'>"
-        cells.append((f"<span style='font-weight:{weight}'>{CLASSES[labels[i]]}</span>", picture))
-    return _html_row([("garment", ""), cells[0], (title, ""), *cells[1:]])
+        cells.append((f"<div style='width:76px;font-weight:{weight}'>{CLASSES[labels[i]]}</div>", picture))
+    return _html_row([cells[0], (f"<div style='width:130px'>{title}</div>", ""), *cells[1:]])
 
 
 def _marked(canvas: Tensor, middles: Tensor) -> np.ndarray:
@@ -538,6 +538,60 @@ def _marked(canvas: Tensor, middles: Tensor) -> np.ndarray:
         cv2.circle(pixels, (x, y), 9, NEAR_COLOR, 3, cv2.LINE_AA)
     cv2.rectangle(pixels, (column - 16, row - 16), (column + 16, row + 16), BOX_COLOR, 4)
     return pixels
+
+
+# --- Lesson 7 --------------------------------------------------------------------------------------------------------
+
+ATTRIBUTIONS: dict[str, Callable[..., Tensor]] = {
+    "occlusion": lambda model, x, index, patch: attribution.occlusion(
+        model, x, index, (patch, patch), (patch // 2, patch // 2), progress=False
+    ),
+    "saliency": lambda model, x, index, patch: attribution.saliency(model, x, index).amax(0),
+    "SmoothGrad": lambda model, x, index, patch: attribution.smooth_grad(model, x, index, 10).amax(0),
+    "guided": lambda model, x, index, patch: attribution.backpropagate(model, x, index, "guided").abs().amax(0),
+    "deconvnet": lambda model, x, index, patch: attribution.backpropagate(model, x, index, "deconvnet").abs().amax(0),
+    "Grad-CAM": lambda model, x, index, patch: attribution.grad_cam(model, x, index, layer="features.12"),
+}
+
+
+def attribution_explorer(photo: str = "coffee", method: str = "occlusion") -> ipw.Widget:
+    """Lesson 7: what the ImageNet network's score for one of its three best classes depends on, by six methods."""
+    model = pretrained.load()
+    photos = {name: images.square(images.sample(name)) for name in ("chelsea", "coffee", "china")}
+    controls = {
+        "photo": ipw.Dropdown(options=list(photos), value=photo, description="photo"),
+        "rank": ipw.Dropdown(options=[("first", 0), ("second", 1), ("third", 2)], description="class"),
+        "method": ipw.Dropdown(options=list(ATTRIBUTIONS), value=method, description="method"),
+        "patch": ipw.IntSlider(48, 32, 112, step=16, description="patch", continuous_update=False),
+    }
+    square = ipw.Layout(width="336px", height="336px")
+    view = {"photo": ipw.Image(layout=square), "map": ipw.Image(layout=square), "text": ipw.HTML()}
+
+    @functools.cache
+    def best_of(photo: str) -> tuple[list[int], list[float], list[float]]:
+        with inference(model):
+            scores = model(photos[photo][None])[0]
+        classes = scores.topk(3).indices
+        return classes.tolist(), scores[classes].tolist(), scores.softmax(0)[classes].tolist()
+
+    @functools.cache
+    def draw(photo: str, rank: int, method: str, patch: int) -> dict[str, bytes | str]:
+        picture, (classes, scores, shares) = photos[photo], best_of(photo)
+        heat = ATTRIBUTIONS[method](model, picture, classes[rank], patch)
+        names = [f"{pretrained.CLASSES[c]} {share:.0%}" for c, share in zip(classes, shares, strict=True)]
+        names[rank] = f"<b>{names[rank]}, score {scores[rank]:.1f}</b>"
+        note = f", drop from {heat.min():.1f} to {heat.max():.1f}" if method == "occlusion" else ""
+        pictures = {"photo": images.to_array(picture), "map": overlay(picture, heat)}
+        shown = {name: _encode((255 * pixels).round().astype(np.uint8)) for name, pixels in pictures.items()}
+        return {**shown, "text": f"<p>{' · '.join(names)}</p><p>{method}{note}</p>"}
+
+    def chosen(**values: Any) -> Mapping[str, bytes | str]:
+        return draw(**values) if values["method"] == "occlusion" else draw(**values | {"patch": 0})
+
+    _connect(controls, view, chosen)
+    return ipw.VBox(
+        [ipw.HBox(list(controls.values())), view["text"], ipw.HBox([view["photo"], view["map"]])],
+    )
 
 
 # --- Shared by the explorers -----------------------------------------------------------------------------------------

@@ -163,6 +163,11 @@ def test_receptive_field_has_no_pixels_that_a_stride_leaves_out():
     assert features.receptive_field(model, "1", (1, 8, 8), (2, 0)) == (2, 0, 5, 5)
 
 
+def test_a_unit_that_is_not_there_has_no_field(fashion_net):
+    with pytest.raises(ValueError, match=r"maps of 'features.5', \(1, 32, 11, 11\), not \(11, 0\)"):
+        features.receptive_field(fashion_net, "features.5", (1, 28, 28), (11, 0))
+
+
 def test_what_looks_at_everything_has_the_picture_as_its_field(fashion_net):
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 3, 1))
     assert features.receptive_field(pooled, "1", (1, 9, 7), (0, 0)) == (0, 0, 9, 7)

@@ -1,0 +1,88 @@
+import pytest
+import torch
+from torch.nn.functional import conv2d
+
+from helpers import checks
+
+
+def record(model, layer, pictures, copy=True, remove=True):
+    kept = []
+    handle = layer.register_forward_hook(
+        lambda _layer, _inputs, output: kept.append(output.clone() if copy else output)
+    )
+    model(pictures)
+    if remove:
+        handle.remove()
+    return kept[0]
+
+
+def final_output(model, layer, pictures):
+    return model(pictures)
+
+
+def summed(maps, weight, bias, channel):
+    return (
+        sum(conv2d(m[None, None], k[None, None])[0, 0] for m, k in zip(maps, weight[channel], strict=True))
+        + bias[channel]
+    )
+
+
+def without_bias(maps, weight, bias, channel):
+    return summed(maps, weight, 0 * bias, channel)
+
+
+def first_map_only(maps, weight, bias, channel):
+    return summed(maps[:1], weight[:, :1], bias, channel)
+
+
+def bias_each_time(maps, weight, bias, channel):
+    return summed(maps, weight, bias * len(maps), channel)
+
+
+def dead(maps):
+    return int((maps.amax(dim=(0, 2, 3)) <= 0).sum())
+
+
+RIGHT = [
+    (checks.recorded_output, record),
+    (checks.second_layer_map, summed),
+    (checks.second_layer_map, lambda maps, weight, bias, channel: conv2d(maps[None], weight, bias)[0, channel]),
+    (checks.dead_channels, dead),
+]
+WRONG = [
+    (checks.recorded_output, lambda *a: record(*a, copy=False), "keep a clone"),
+    (checks.recorded_output, lambda *a: record(*a, remove=False), "handle.remove()"),
+    (checks.recorded_output, final_output, "the hook gets as its third argument"),
+    (checks.second_layer_map, without_bias, "Add the bias"),
+    (checks.second_layer_map, first_map_only, "Sum over all input maps"),
+    (checks.second_layer_map, bias_each_time, "added once"),
+    (checks.dead_channels, lambda maps: int((maps.amax(dim=(2, 3)) <= 0).any(dim=0).sum()), "at one place, is alive"),
+    (checks.dead_channels, lambda maps: int((maps == 0).all(dim=(0, 2, 3)).sum()), "below zero do not count"),
+    (checks.dead_channels, lambda maps: int((maps.mean(dim=(0, 2, 3)) <= 0.2).sum()), "at one place, is alive"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_right_answers_pass(check, answer, capsys):
+    check(answer)
+    assert capsys.readouterr().out.startswith(checks.CORRECT)
+
+
+@pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
+def test_wrong_answers_get_their_hint(check, answer, hint, capsys):
+    check(answer)
+    out = capsys.readouterr().out
+    assert out.startswith("Not yet")
+    assert hint in out
+
+
+@pytest.mark.parametrize("check", [checks.recorded_output, checks.second_layer_map, checks.dead_channels])
+def test_an_untouched_stub_is_not_attempted(check, capsys):
+    check(lambda *arguments: None)
+    assert capsys.readouterr().out.startswith(checks.NOT_ATTEMPTED)
+
+
+def test_a_right_answer_also_runs_without_gradients(capsys):
+    with torch.no_grad():
+        checks.recorded_output(record)
+    assert capsys.readouterr().out.startswith(checks.CORRECT)
