@@ -580,7 +580,7 @@ def occlusion_drops(answer: Callable) -> None:
     for shape, size, stride, value, hint in (
         ((1, 2, 2), 2, 1, 0.0, "One place. The drop is the score before, less the score when covered."),
         ((1, 2, 2), 1, 1, 0.5, "Put value into the square, and cover one place at a time."),
-        ((3, 7, 5), 2, 2, 0.5, "All channels are covered; a square that would stick out is left out."),
+        ((3, 8, 6), 3, 2, 0.5, "All channels are covered; a square that would stick out is left out."),
     ):
         picture = torch.rand(shape, generator=generator)
         products = (picture - value) * torch.arange(1.0, picture.numel() + 1).view(shape)
