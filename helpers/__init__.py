@@ -6,5 +6,6 @@ From the ground up, a module imports only modules on floors below its own:
 0. ``images``, ``filters``
 1. ``data``, ``models``, ``pretrained``, ``incremental``
 2. ``training``, ``features``, ``attribution``
-3. ``plotting``, ``widgets``, ``checks``
+3. ``plotting``
+4. ``widgets``, ``checks``
 """
