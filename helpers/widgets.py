@@ -580,7 +580,7 @@ def attribution_explorer(photo: str = "coffee", method: str = "occlusion") -> ip
         heat = ATTRIBUTIONS[method](model, picture, classes[rank], patch)
         names = [f"{pretrained.CLASSES[c]} {share:.0%}" for c, share in zip(classes, shares, strict=True)]
         names[rank] = f"<b>{names[rank]}, score {scores[rank]:.1f}</b>"
-        note = f", drop from {heat.min():.1f} to {heat.max():.1f}" if method == "occlusion" else ""
+        note = f", drop from {heat.min():z.1f} to {heat.max():z.1f}" if method == "occlusion" else ""
         pictures = {"photo": images.to_array(picture), "map": overlay(picture, heat)}
         shown = {name: _encode((255 * pixels).round().astype(np.uint8)) for name, pixels in pictures.items()}
         return {**shown, "text": f"<p>{' · '.join(names)}</p><p>{method}{note}</p>"}
