@@ -127,8 +127,12 @@ def as_batch(images: Tensor) -> tuple[Tensor, bool]:
     Raises:
         ValueError: another number of axes, no picture at all, or values that are not floating-point numbers.
     """
+    if not isinstance(images, Tensor):
+        raise ValueError(f"pictures are a tensor, not a {type(images).__name__}; images.read makes one of most things")
     if images.ndim not in (3, 4) or images.numel() == 0:
-        raise ValueError(f"pictures have the shape (C, H, W) or (N, C, H, W), not {tuple(images.shape)}")
+        raise ValueError(
+            f"pictures have the shape (C, H, W) or (N, C, H, W), with none of these 0, not {tuple(images.shape)}"
+        )
     if not images.is_floating_point():
         raise ValueError(f"pictures hold floating-point numbers in [0, 1], not {images.dtype}")
     return (images[None], True) if images.ndim == 3 else (images, False)

@@ -190,7 +190,7 @@ def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Ten
 
     Args:
         model: any network.
-        layers: names as in ``model.named_modules()``.
+        layers: names as in ``model.named_modules()``, also with the number of a further use.
 
     Raises:
         ValueError: the model has no layer of that name.
@@ -208,7 +208,7 @@ def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Ten
 
         return hook
 
-    found = {name: find_layer(model, name) for name in layers}
+    found = {name: find_layer(model, name) for name in (layer.partition("#")[0] for layer in layers)}
     handles = [model.register_forward_pre_hook(lambda *_: outputs.clear())]
     try:
         handles += [layer.register_forward_hook(keep(name)) for name, layer in found.items()]

@@ -61,6 +61,19 @@ def test_reused_and_in_place_layers_count_at_each_use():
         assert torch.allclose(outputs[name], maps, atol=1e-6), name
 
 
+def test_a_further_use_can_be_asked_for():
+    torch.manual_seed(0)
+    model, x = Reuser(), torch.randn(3, 2, 6, 5)
+    both = features.activations(model, x, ["conv", "relu"])
+    vectors = features.embeddings(model, x, "relu#2", progress=False)
+    assert torch.allclose(vectors, both["relu#2"].mean(dim=(2, 3)), atol=1e-6)
+    assert set(features.activations(model, x, ["conv", "conv#2"])) == {"conv", "conv#2"}
+    field = features.receptive_field(model, "conv#2", (2, 6, 5), (3, 2))
+    assert field == (1, 0, 5, 5)
+    with pytest.raises(ValueError, match="does not use the layer 'conv#3'"):
+        features.activations(model, x, ["conv#3"])
+
+
 def test_maps_are_not_changed_by_what_follows_in_place():
     """ResNet adds to the maps of bn2 in place, and SqueezeNet's ReLUs overwrite their convolutions."""
     torch.manual_seed(0)
@@ -89,8 +102,14 @@ def test_a_wrong_layer_is_answered_with_the_right_ones(fashion_net, garments):
         features.activations(unused, garments, ["a", "b"])
     with pytest.raises(TypeError, match="layer '' gives a tuple"):
         features.activations(models.FilterNet(torch.ones(4, 2, 2)), garments, [""])
-    with pytest.raises(ValueError, match=r"\(N, C, H, W\), not \(28, 28\)"):
+    with pytest.raises(ValueError, match=r"not \(28, 28\)"):
         features.activations(fashion_net, garments[0, 0], ["features.1"])
+    with pytest.raises(ValueError, match=r"layers must be a list of names, such as \['features.1'\]"):
+        features.activations(fashion_net, garments, "features.1")
+    with pytest.raises(ValueError, match="pictures are a tensor, not a ndarray"):
+        features.activations(fashion_net, garments.numpy(), ["features.1"])
+    with pytest.raises(ValueError, match="count must be at least 1, not 0"):
+        features.strongest_patches(fashion_net, garments, "features.1", [0], 0)
     with pytest.raises(ValueError, match=r"torch.uint8"):
         features.activations(fashion_net, garments.to(torch.uint8), ["features.1"])
 
@@ -128,12 +147,12 @@ def test_the_strongest_patches_are_where_they_were_planted():
         features.strongest_patches(model, pictures, "1", [2], progress=False)
 
 
-def rows_that_reach(model, layer, shape, row, column):
+def rows_that_reach(model, layer, shape, row, column, channel=slice(None)):
     """A second way to the receptive field: make one row after the other NaN, and see whether it comes out."""
     pictures = torch.zeros(shape[1], *shape, dtype=torch.float64)
     pictures[range(shape[1]), :, range(shape[1])] = torch.nan
     maps = features.activations(model.double(), pictures, [layer])[layer]
-    reached = maps[:, :, row, column].isnan().any(dim=1).nonzero()[:, 0].tolist()
+    reached = maps[:, channel, row, column].view(len(maps), -1).isnan().any(dim=1).nonzero()[:, 0].tolist()
     return reached[0], len(reached)
 
 
@@ -151,6 +170,20 @@ def test_receptive_field_is_what_reaches_the_unit(name, layer):
         assert (top, height) == rows_that_reach(model, layer, shape, row, column)
 
 
+@pytest.mark.parametrize("layer", ["features.4", "features.5", "features.7"])
+def test_receptive_field_of_a_channel_is_that_of_its_branch(layer):
+    """The first half of a Fire block's channels comes through 1 × 1 windows, the other through 3 × 3."""
+    torch.manual_seed(0)
+    model, shape = torchvision_models.squeezenet1_1().eval(), (3, 63, 50)
+    maps = features.activations(model, torch.rand(shape), [layer])[layer]
+    heights = []
+    for channel in (0, len(maps) - 1):
+        top, _, height, _ = features.receptive_field(model.float(), layer, shape, (3, 2), channel)
+        assert (top, height) == rows_that_reach(model, layer, shape, 3, 2, channel)
+        heights.append(height)
+    assert heights[1] > heights[0]
+
+
 def test_receptive_field_agrees_with_lesson_2_inside_the_picture():
     model = nn.Sequential(nn.Conv2d(1, 1, 5, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(1, 1, 3, dilation=2))
     field = models.receptive_field([(5, 2), (3, 2), (5, 1)])
@@ -164,7 +197,7 @@ def test_receptive_field_has_no_pixels_that_a_stride_leaves_out():
 
 
 def test_a_unit_that_is_not_there_has_no_field(fashion_net):
-    with pytest.raises(ValueError, match=r"maps of 'features.5', \(1, 32, 11, 11\), not \(11, 0\)"):
+    with pytest.raises(ValueError, match=r"maps \(1, 32, 11, 11\), and no unit \(11, 0\) in channel 0"):
         features.receptive_field(fashion_net, "features.5", (1, 28, 28), (11, 0))
 
 
