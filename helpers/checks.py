@@ -94,7 +94,8 @@ def _short(argument: Any) -> str:
     if not isinstance(argument, Tensor):
         return repr(argument)
     if argument.numel() <= 9:
-        return f"tensor({argument.round(decimals=3).tolist() if argument.is_floating_point() else argument.tolist()})"
+        rounded = argument.double().round(decimals=3) if argument.is_floating_point() else argument
+        return f"tensor({rounded.tolist()})"
     return f"a tensor of shape {tuple(argument.shape)}"
 
 
