@@ -60,7 +60,7 @@ def difference(got: Any, expected: Any, tolerance: float = 1e-4) -> str:
     except (TypeError, ValueError, RuntimeError):
         return "" if type(got) is type(expected) and got == expected else f"gave {got!r}; expected {expected!r}."
     if actual.shape != wanted.shape:
-        return f"gave the shape {_shape(actual)}; expected {_shape(wanted)}."
+        return f"gave {_shape(actual)}; expected {_shape(wanted)}."
     wrong = ~torch.isclose(actual.double(), wanted.double(), rtol=tolerance, atol=tolerance)
     if not wrong.any():
         return ""
@@ -72,7 +72,7 @@ def difference(got: Any, expected: Any, tolerance: float = 1e-4) -> str:
 
 
 def _shape(value: Tensor) -> str:
-    return str(tuple(value.shape)) if value.ndim else "of a single number"
+    return f"the shape {tuple(value.shape)}" if value.ndim else "a single number"
 
 
 def _number(value: Tensor) -> str:
@@ -473,10 +473,12 @@ def recorded_output(answer: Callable) -> None:
         (False, "It is the output that is wanted, what the hook gets as its third argument."),
         (True, "The next layer here is nn.ReLU(inplace=True), which overwrites what you recorded: keep a clone."),
     ):
-        layer = nn.Conv2d(1, 3, 3)
-        model, expected = nn.Sequential(layer, nn.ReLU(inplace=inplace)), layer(pictures).detach()
+        layer, below = nn.Conv2d(1, 3, 3), nn.AvgPool2d(2, stride=1)
+        model, expected = nn.Sequential(below, layer, nn.ReLU(inplace=inplace)), layer(below(pictures)).detach()
 
         def fault(got: Any, expected: Tensor = expected, model: nn.Module = model, hint: str = hint) -> str:
+            if isinstance(got, (list, tuple)):
+                return "gave a list; give its first element, the tensor."
             if wrong := difference(got, expected):
                 return f"{wrong} {hint}"
             left = sum(len(module._forward_hooks) for module in model.modules())
@@ -491,7 +493,7 @@ def second_layer_map(answer: Callable) -> None:
     """Checks ``answer(maps, weight, bias, channel)`` for ``(C, H, W)`` against one channel of ``conv2d``."""
     generator, cases = torch.Generator().manual_seed(0), []
     for channels, out, bias, channel, hint in (
-        (1, 1, 0.0, 0, "With one map and one filter it is a single cross-correlation."),
+        (1, 1, 0.0, 0, "With one map and one filter it is one cross-correlation: no padding, no ReLU."),
         (1, 2, 1.0, 1, "Add the bias of this channel, bias[channel], once."),
         (3, 2, 0.0, 0, "Sum over all input maps: weight[channel, i] slides over maps[i]."),
         (4, 3, 1.0, 2, "The bias is added once, not once for each input map."),
@@ -523,7 +525,7 @@ def nearest_others(answer: Callable) -> None:
     twins = torch.tensor([[5.0, 5.0], [0.0, 0.0], [0.0, 0.0], [6.0, 5.0]])
     cases = []
     for vectors, k, hint in (
-        (line, 1, "Each point is nearest to itself: give that distance infinity."),
+        (line, 1, "Give the numbers (indices); each point is nearest to itself, so give that distance infinity."),
         (corner, 1, "The distance is Euclidean: squares, summed, and a root."),
         (line, 3, "The nearest comes first."),
         (twins, 1, "Equal points are each other's nearest: leave out a point by its number, not the first in line."),
@@ -541,8 +543,9 @@ def weighted_vote(answer: Callable) -> None:
     for labels, k, expected, hint in (
         ([0, 1, 2, 1, 4, 5, 6], 1, [0, 6], "With k = 1 it is the label of the nearest vector: largest=False in topk."),
         ([0, 1, 1, 0, 2, 0, 2], 3, [0, 2], "Count 1 / distance for each neighbour: one very near may outvote two."),
-        ([1, 3, 3, 3, 9, 9, 5], 3, [1, 9], "Weights of the same label add up: the nearest alone does not decide."),
+        ([1, 3, 3, 3, 9, 9, 5], 3, [1, 9], "Weights of the same label add up, each 1 / distance."),
         ([8, 8, 8, 0, 0, 8, 0], 5, [8, 0], ""),
+        ([1, 2, 3, 3, 3, 3, 0], 2, [1, 0], "Only the k nearest vote."),
     ):
         cases.append(Case((line, torch.tensor(labels), queries, k), torch.tensor(expected), hint))
     check_function(answer, cases)
@@ -553,8 +556,8 @@ def variance_shares(answer: Callable) -> None:
     cross = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
     cases = []
     for x, hint in (
-        (cross, "Variance is the square of a singular value (divided by N − 1, which cancels); the shares sum to 1."),
-        (cross + 5, "Variance is measured from the mean: subtract it from each column first."),
+        (cross, "A share is the square of a singular value over the sum of squares: they sum to 1, largest first."),
+        (cross + torch.tensor([5.0, -3.0]), "Variance is measured from the mean: subtract it from each column first."),
         (torch.randn(9, 3, generator=torch.Generator().manual_seed(6)) * torch.tensor([1.0, 4.0, 2.0]) + 1, ""),
     ):
         variances = torch.linalg.eigvalsh(x.T.cov()).flip(0)

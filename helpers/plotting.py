@@ -271,12 +271,15 @@ def class_scatter(
     for ax, (title, places) in zip(axes, maps.items(), strict=True):
         for i, name in enumerate(classes):
             x, y = places[labels == i].T
-            ax.scatter(x.numpy(), y.numpy(), s=12, marker="os^Dv<>PX*"[i % 10], color=f"C{i}", alpha=0.7, linewidths=0)
+            look = {"marker": "os^Dv<>PX*"[i % 10], "color": f"C{i}", "linewidths": 0}
+            ax.scatter(x.numpy(), y.numpy(), s=12, alpha=0.7, label=name, **look)
             text = ax.text(x.median(), y.median(), name, fontsize=8, fontweight="bold", ha="center")
             text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
         ax.set_aspect("equal", "datalim")
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=9)
+    if len(classes) > 3:  # their names will lie over each other somewhere
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     return figure
 
 

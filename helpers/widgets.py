@@ -423,11 +423,14 @@ def _marked_table(numbers: Tensor, styles: Mapping[tuple[int, int], str]) -> str
 LAYERS = ("features.1", "features.3", "features.6", "features.9", "features.12")
 
 
-def layer_explorer(model: nn.Module, photo: str = "chelsea", layer: str = "features.9") -> ipw.Widget:
+def layer_explorer(photo: str = "chelsea", layer: str = "features.9") -> ipw.Widget:
     """Lesson 5: a channel's map laid over a photo, and what its strongest unit sees, in the embedded network."""
-    pictures = torch.stack([images.square(images.sample(name)) for name in images.SAMPLES])
+    for value, known in ((photo, images.SAMPLES), (layer, LAYERS)):
+        if value not in known:
+            raise ValueError(f"there is no {value!r}, only {', '.join(known)}")
+    model, pictures = pretrained.load(), torch.stack([images.square(images.sample(name)) for name in images.SAMPLES])
     maps = features.activations(model, pictures, LAYERS)
-    fields = {name: _field_steps(model, name, pictures.shape[1:], maps[name].shape[2] // 2) for name in LAYERS}
+    fields = {name: _field_steps(model, name, pictures.shape[1:], maps[name].shape) for name in LAYERS}
     numbers = {name: i for i, name in enumerate(images.SAMPLES)}
     controls = {
         "number": ipw.Dropdown(options=numbers, value=numbers[photo], description="photo"),
@@ -438,8 +441,9 @@ def layer_explorer(model: nn.Module, photo: str = "chelsea", layer: str = "featu
 
     def draw(number: int, layer: str, channel: int) -> dict[str, bytes | str]:
         controls["channel"].max = maps[layer].shape[1] - 1
-        of_channel = maps[layer][:, min(channel, controls["channel"].max)]
-        return _layer_view(pictures[number], of_channel[number], of_channel.max().item(), *fields[layer])
+        channel = min(channel, controls["channel"].max)
+        of_channel, field = maps[layer][:, channel], fields[layer][2 * channel // maps[layer].shape[1]]
+        return _layer_view(pictures[number], of_channel[number], of_channel.max().item(), *field)
 
     _connect(controls, view, draw)
     titles = ("photo, lit by the map", "map", "what the strongest unit sees")
@@ -449,11 +453,15 @@ def layer_explorer(model: nn.Module, photo: str = "chelsea", layer: str = "featu
     return ipw.VBox([ipw.HBox(list(controls.values())), ipw.HBox(columns), view["text"]])
 
 
-def _field_steps(model: nn.Module, layer: str, shape: Sequence[int], middle: int) -> tuple[int, int, int]:
-    """Where the receptive field of unit 0 begins (below 0, outside), pixels from one to the next, and its height."""
-    top, _, height, _ = features.receptive_field(model, layer, shape, (middle, middle))
-    step = features.receptive_field(model, layer, shape, (middle + 1, middle + 1))[0] - top
-    return top - middle * step, step, height
+def _field_steps(model: nn.Module, layer: str, shape: Sequence[int], maps: Sequence[int]) -> list[tuple[int, int, int]]:
+    """For each half of the channels (a Fire block has two branches) where the receptive field of unit 0 begins (below
+    0, outside), pixels from one to the next, and its height."""
+    steps, middle = [], maps[2] // 2
+    for channel in (0, maps[1] - 1):
+        top, _, height, _ = features.receptive_field(model, layer, shape, (middle, middle), channel)
+        step = features.receptive_field(model, layer, shape, (middle + 1, middle + 1), channel)[0] - top
+        steps.append((top - middle * step, step, height))
+    return steps
 
 
 def _layer_view(photo: Tensor, grid: Tensor, white: float, start: int, step: int, field: int) -> dict[str, bytes | str]:

@@ -43,7 +43,7 @@ def test_grading_raises_on_anything_but_correct(monkeypatch, capsys):
         (3.00001, 3, ""),
         (torch.tensor([1, 2]), [1, 2], ""),
         (4, 3, "gave 4; expected 3."),
-        (torch.zeros(2, 3), torch.zeros(3, 2), "gave the shape (2, 3); expected (3, 2)."),
+        (torch.zeros(2, 3), torch.zeros(3, 2), "gave the shape (2, 3); expected the shape (3, 2)."),
         (torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0]), "1 of 2 values are off: at [1] there is 9; expected 2."),
         (torch.tensor([float("nan")]), torch.tensor([1.0]), "at [0] there is nan"),
         ("a", 3, "gave 'a'; expected 3."),

@@ -66,6 +66,7 @@ def test_a_right_answer_passes(check, answer, capsys):
         (checks.weighted_vote, lambda *a: weighted_vote(*a, weigh=torch.ones_like), "may outvote"),
         (checks.weighted_vote, lambda *a: weighted_vote(*a, weigh=lambda d: d), "may outvote"),
         (checks.weighted_vote, label_of_the_nearest, "add up"),
+        (checks.weighted_vote, lambda v, labels, q, k: weighted_vote(v, labels, q, len(v)), "Only the k nearest"),
         (checks.variance_shares, lambda x: shares(x, power=1), "square of a singular value"),
         (checks.variance_shares, lambda x: shares(x, centre=False), "from the mean"),
         (checks.variance_shares, lambda x: shares(x).cumsum(dim=0), "sum to 1"),
