@@ -271,7 +271,7 @@ def class_scatter(
     for ax, (title, places) in zip(axes, maps.items(), strict=True):
         for i, name in enumerate(classes):
             x, y = places[labels == i].T
-            look = {"marker": "os^Dv<>PX*"[i % 10], "color": f"C{i}", "linewidths": 0}
+            look: dict[str, Any] = {"marker": "os^Dv<>PX*"[i % 10], "color": f"C{i}", "linewidths": 0}
             ax.scatter(x.numpy(), y.numpy(), s=12, alpha=0.7, label=name, **look)
             text = ax.text(x.median(), y.median(), name, fontsize=8, fontweight="bold", ha="center")
             text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])

@@ -20,6 +20,10 @@ def final_output(model, layer, pictures):
     return model(pictures)
 
 
+def applied(model, layer, pictures):
+    return layer(pictures)
+
+
 def summed(maps, weight, bias, channel):
     return (
         sum(conv2d(m[None, None], k[None, None])[0, 0] for m, k in zip(maps, weight[channel], strict=True))
@@ -53,6 +57,10 @@ WRONG = [
     (checks.recorded_output, lambda *a: record(*a, copy=False), "keep a clone"),
     (checks.recorded_output, lambda *a: record(*a, remove=False), "handle.remove()"),
     (checks.recorded_output, final_output, "the hook gets as its third argument"),
+    (checks.recorded_output, applied, "the hook gets as its third argument"),
+    (checks.recorded_output, lambda *a: [record(*a)], "give its first element"),
+    (checks.second_layer_map, lambda *a: summed(*a).relu(), "no padding, no ReLU"),
+    (checks.dead_channels, lambda maps: maps.amax(dim=(0, 2, 3)) <= 0, "gave the shape (1,); expected a single number"),
     (checks.second_layer_map, without_bias, "Add the bias"),
     (checks.second_layer_map, first_map_only, "Sum over all input maps"),
     (checks.second_layer_map, bias_each_time, "added once"),

@@ -16,8 +16,8 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def explorer(model):
-    return widgets.layer_explorer(model)
+def explorer():
+    return widgets.layer_explorer()
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,11 @@ def explorer(model):
         ("coins", "features.9", 120),
         ("coffee", "features.1", 47),
         ("china", "features.3", 48),
+        ("china", "features.3", 64),
+        ("china", "features.6", 127),
+        ("china", "features.6", 128),
         ("camera", "features.12", 5),
+        ("rocket", "features.12", 341),
     ],
 )
 def test_shows_the_map_and_what_its_strongest_unit_sees(explorer, model, photo, layer, channel):
@@ -36,7 +40,7 @@ def test_shows_the_map_and_what_its_strongest_unit_sees(explorer, model, photo, 
     picture = images.square(images.sample(photo))
     grid = features.activations(model, picture, [layer])[layer][channel]
     row, column = divmod(int(grid.argmax()), grid.shape[1])
-    top, left, height, width = features.receptive_field(model, layer, picture.shape, (row, column))
+    top, left, height, width = features.receptive_field(model, layer, picture.shape, (row, column), channel)
     overlay, shown, patch = (decode(part.children[1]) for part in explorer.children[1].children)
     text = explorer.children[2].value
     assert f"<b>{grid.max():.2f}</b> at row {row}, column {column}" in text
@@ -70,3 +74,9 @@ def test_a_layer_with_fewer_channels_takes_the_slider_back(explorer):
     find(explorer, "channel").value = 500
     find(explorer, "layer").value = "features.1"
     assert find(explorer, "channel").max == find(explorer, "channel").value == 63
+
+
+@pytest.mark.parametrize("wrong", [{"photo": "cat"}, {"layer": "features.2"}])
+def test_a_wrong_name_is_told_with_the_right_ones(wrong):
+    with pytest.raises(ValueError, match=r"there is no '.*', only "):
+        widgets.layer_explorer(**wrong)
