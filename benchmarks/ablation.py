@@ -19,8 +19,9 @@ from torch.optim import SGD, Adam, Optimizer
 from tqdm.auto import tqdm
 
 from helpers.data import Batches, fashion_mnist
+from helpers.devices import best_device, has_fast_bf16
 from helpers.models import FashionNet
-from helpers.training import best_device, evaluate, has_fast_bf16, train
+from helpers.training import evaluate, train
 
 RECORD = Path(__file__).resolve().parents[1] / "data" / "ablation.json"
 COMMAND = "python -m benchmarks.ablation"

@@ -22,8 +22,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from helpers import data
+from helpers.devices import best_device, has_fast_bf16
 from helpers.models import BatchNormNet, FashionNet
-from helpers.training import best_device, evaluate, has_fast_bf16, one_cycle, train
+from helpers.training import evaluate, one_cycle, train
 
 RECORD = Path(__file__).resolve().parents[1] / "data" / "benchmark.json"
 TARGET = 0.87

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from tqdm.auto import tqdm
 
 from helpers.images import as_batch
 from helpers.incremental import Windows
-from helpers.models import device_of, held, layer_table, recording
+from helpers.models import device_of, gradients, held, layer_table, recording
+from helpers.relus import ReLUs, Rule
 
 Index = int | tuple[int, ...]
 Target = Index | list[Index] | Tensor | None
@@ -133,7 +133,7 @@ def _score_of(model: nn.Module, picture: Tensor, index: tuple[int, ...]) -> Call
 # --- Following the score back to the pixels ---------------------------------------------------------------------------
 
 # What a ReLU hands down of the gradient that comes from above; ``positive`` says where its input was above zero.
-RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+RULES: dict[str, Rule] = {
     "plain": lambda gradient, positive: gradient * positive,
     "deconvnet": lambda gradient, positive: gradient.clamp(min=0),
     "guided": lambda gradient, positive: gradient.clamp(min=0) * positive,
@@ -168,7 +168,7 @@ def backpropagate(
     if layer is not None and target is None:
         raise ValueError("target must say which channel or unit of the layer is meant; it is None")
     batch, single = _prepare(model, inputs)
-    with held(model), _gradients(), nullcontext() if rule == "plain" else _relu_rule(RULES[rule]):
+    with gradients(model), nullcontext() if rule == "plain" else _relu_rule(RULES[rule]):
         batch = batch.detach().clone().requires_grad_()
         with recording(model, [layer] if layer else []) as maps:
             logits = model(batch)
@@ -235,7 +235,7 @@ def grad_cam(
         ``(N, 1, H, W)`` or ``(1, H, W)``: enlarged to the size of the pictures, linearly.
     """
     batch, single = _prepare(model, inputs)
-    with held(model), _gradients():
+    with gradients(model):
         with recording(model, [layer]) as outputs:
             logits = model(batch.detach().clone().requires_grad_())
         maps = outputs[layer]
@@ -276,53 +276,8 @@ def _indices(outputs: Tensor, target: Target) -> list[tuple[int, ...]]:
 
 
 @contextmanager
-def _gradients() -> Iterator[None]:
-    """Gradients on, also where someone around has turned them off."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
-class _RuledReLU(torch.autograd.Function):
-    """ReLU forward; a rule of one's own backward."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, rule: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        ctx.rule = rule
-        ctx.save_for_backward(x > 0)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        (positive,) = ctx.saved_tensors
-        return ctx.rule(gradient, positive), None
-
-
-class _ReLUs(TorchFunctionMode):
-    """Replaces every ReLU that runs inside, in whichever way it is called, and notes its relatives."""
-
-    ANEW = (F.relu, torch.relu, Tensor.relu)
-    IN_PLACE = (torch.relu_, Tensor.relu_)
-    RELATIVES = (F.leaky_relu, F.relu6, F.hardtanh, F.elu, F.selu, F.gelu, F.silu, F.hardswish, F.prelu, F.softplus)
-
-    def __init__(self, rule: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.rule, self.met, self.relatives = rule, 0, set[str]()
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func in self.RELATIVES:
-            self.relatives.add(func.__name__)
-        if func not in (*self.ANEW, *self.IN_PLACE):
-            return func(*args, **kwargs)
-        self.met += 1
-        arguments = [*args, *kwargs.values()]  # the tensor, and for the function of torch.nn whether in place
-        result = _RuledReLU.apply(arguments[0], self.rule)
-        return arguments[0].copy_(result) if func in self.IN_PLACE or any(arguments[1:]) else result
-
-
-@contextmanager
-def _relu_rule(rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
-    with _ReLUs(rule) as relus:
+def _relu_rule(rule: Rule) -> Iterator[None]:
+    with ReLUs(rule) as relus:
         yield
     if relus.relatives:
         raise ValueError(

@@ -5,7 +5,7 @@ A picture is a float32 tensor ``(3, H, W)`` with values in [0, 1]. Lesson 1 expl
 
 import io
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.error import URLError
 
@@ -13,11 +13,12 @@ import numpy as np
 import skimage.data
 import sklearn.datasets
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, resize
 
 URL_TIMEOUT_SECONDS = 30
+MOST_PIXELS = 50_000_000  # of a file: as many take 3 GB while they are read
 
 # All of them lie in the wheels of scikit-image and scikit-learn: nothing is downloaded.
 SAMPLES: dict[str, Callable[[], np.ndarray]] = {
@@ -41,7 +42,10 @@ def sample(name: str) -> Tensor:
     return _from_array(SAMPLES[name]())
 
 
-def read(source: str | Path | Image.Image | np.ndarray | Tensor) -> Tensor:
+Source = str | Path | Image.Image | np.ndarray | Tensor
+
+
+def read(source: Source, size: int | None = None) -> Tensor:
     """Anyone's picture as ``(3, H, W)``, float32 in [0, 1].
 
     EXIF orientation is obeyed, transparency is laid over white, and grey becomes three equal channels.
@@ -50,11 +54,18 @@ def read(source: str | Path | Image.Image | np.ndarray | Tensor) -> Tensor:
         source: a path, an http(s) URL, a PIL image, an array ``(H, W)`` or ``(H, W, 1 | 3 | 4)``, or a tensor
             ``(H, W)`` or ``(1 | 3 | 4, H, W)``. Whole numbers are divided by the largest one that their type
             holds; other numbers must lie in [0, 1].
+        size: where the longer side has more pixels, the picture is made smaller, so that it has as many.
 
     Raises:
-        ValueError: it is no picture, or not in one of these forms.
+        ValueError: it is no picture, or not in one of these forms, or too large.
         OSError: the file or the address cannot be read.
     """
+    picture = _read(source)
+    longer = max(picture.shape[1:])
+    return picture if size is None or longer <= size else resized(picture, scaled(picture, size / longer))
+
+
+def _read(source: Source) -> Tensor:
     if isinstance(source, Tensor):
         array = source.detach().cpu().numpy()
         return _from_array(array if array.ndim == 2 else np.moveaxis(array, 0, -1))
@@ -62,10 +73,13 @@ def read(source: str | Path | Image.Image | np.ndarray | Tensor) -> Tensor:
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _from_pil(source)
+    file = _open(str(source))
     try:
-        with Image.open(_open(str(source))) as opened:
+        with Image.open(file) as opened:
             return _from_pil(opened)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        if getattr(error, "errno", None):  # the file could not be opened; PIL's own complaints have no number
+            raise
         raise ValueError(f"{source} cannot be read as a picture: {error}") from None
 
 
@@ -80,6 +94,10 @@ def _open(source: str) -> str | io.BytesIO:
 
 
 def _from_pil(picture: Image.Image) -> Tensor:
+    if picture.width * picture.height > MOST_PIXELS:
+        raise ValueError(
+            f"the picture is {picture.height} × {picture.width} pixels, and {MOST_PIXELS:,} in all is the most to read"
+        )
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # 16-bit grey, whichever of PIL's names it has
         return _from_array(np.asarray(picture).astype(np.uint16))
@@ -136,6 +154,29 @@ def as_batch(images: Tensor) -> tuple[Tensor, bool]:
     if not images.is_floating_point():
         raise ValueError(f"pictures hold floating-point numbers in [0, 1], not {images.dtype}")
     return (images[None], True) if images.ndim == 3 else (images, False)
+
+
+def scaled(picture: Tensor, scale: float) -> tuple[int, int]:
+    """Rows and columns of a picture ``(…, H, W)`` that is ``scale`` times as large."""
+    height, width = picture.shape[-2:]
+    return max(1, round(scale * height)), max(1, round(scale * width))
+
+
+def resized(picture: Tensor, size: Sequence[int]) -> Tensor:
+    """A picture ``(…, C, H, W)`` with that many rows and columns; the same one, if it has them already."""
+    if tuple(picture.shape[-2:]) == tuple(size):
+        return picture
+    return resize(picture, list(size), antialias=True)
+
+
+def total_variation(picture: Tensor) -> Tensor:
+    """How much neighbouring pixels differ: the mean square of their differences, across plus down, one number.
+
+    Args:
+        picture: ``(…, H, W)``.
+    """
+    across, down = picture.diff(dim=-1), picture.diff(dim=-2)
+    return across.square().mean() + down.square().mean()
 
 
 def square(picture: Tensor, size: int = 224) -> Tensor:

@@ -4,7 +4,7 @@ Each takes pictures in [0, 1] and normalises them itself, where it wants them no
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,6 +181,16 @@ def inference(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def gradients(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, to be differentiated by its input, not its weights; put back afterwards.
+
+    Gradients are on inside, also where someone around has turned them off.
+    """
+    with held(model), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextmanager
 def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Inside, each forward pass fills the dictionary anew with the outputs of the named layers.
 
@@ -216,6 +226,75 @@ def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Ten
     finally:
         for handle in handles:
             handle.remove()
+
+
+class _Reached(Exception):
+    """The forward pass has come as far as it is wanted."""
+
+
+def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """The outputs of the named layers, as :func:`recording` gives them; the forward pass ends as soon as all are there.
+
+    Args:
+        model: any network.
+        x: what it takes, ``(N, C, H, W)``.
+        layers: names as in ``model.named_modules()``; further uses of the same layer as ``name#2`` and so on.
+
+    Raises:
+        ValueError: no such layer, or the forward pass does not use it.
+        TypeError: a layer gives something else than one tensor.
+    """
+    if isinstance(layers, str):
+        raise ValueError(f"layers must be a list of names, such as [{layers!r}]")
+    with ExitStack() as stack, suppress(_Reached):
+        outputs = stack.enter_context(recording(model, layers))
+
+        def stop_when_complete(*_) -> None:
+            if outputs.keys() >= set(layers):
+                raise _Reached
+
+        for name in layers:
+            layer = find_layer(model, name.partition("#")[0])
+            stack.callback(layer.register_forward_hook(stop_when_complete).remove)
+        model(x)
+    if unused := [name for name in layers if name not in outputs]:
+        raise ValueError(f"the forward pass does not use the layer {unused[0]!r}")
+    return outputs
+
+
+# A picture and all that is computed from it must fit into memory; this many pixels take a few GiB.
+MOST_PIXELS = 4_000_000
+
+
+def check_size(model: nn.Module, layers: Sequence[str], picture: Tensor) -> None:
+    """Refuse a picture ``(…, H, W)`` that is too small for the named layers to give anything, or too large to work on.
+
+    Raises:
+        ValueError: with the picture's size, and the least or the largest that would do.
+    """
+    height, width = picture.shape[-2:]
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"the picture is {height} × {width} pixels, and {MOST_PIXELS:,} in all is the most that is worked on; "
+            "images.read(picture, size=640) makes it smaller"
+        )
+    if not fits(model, layers, (height, width)):
+        least = next(size for size in range(1, 10_000) if fits(model, layers, (size, size)))
+        raise ValueError(
+            f"the picture is {height} × {width} pixels, and {', '.join(layers)} of {type(model).__name__} "
+            f"need{'s' if len(layers) == 1 else ''} at least {least} × {least}"
+        )
+
+
+def fits(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool:
+    """Whether a picture of that many rows and columns is large enough for the named layers to give anything."""
+    if min(size) >= 224:  # what all of them were made for
+        return True
+    try:
+        with inference(model):
+            return all(maps.numel() for maps in run_to(model, blank(model, (3, *size)), layers).values())
+    except RuntimeError:  # a kernel that is larger than the maps it should slide over
+        return False
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

@@ -10,8 +10,9 @@ import importlib.util
 import io
 import pickle
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -54,7 +55,19 @@ def load(name: str = EMBEDDED) -> nn.Module:
         model = _downloaded(name)
     else:
         raise ValueError(f"name must be one of {', '.join([EMBEDDED, *DOWNLOADED])}, not {name!r}")
+    model.name = name  # type: ignore[assignment]
     return model.eval().requires_grad_(False)
+
+
+Choice = TypeVar("Choice")
+
+
+def default_for(model: nn.Module, choices: Mapping[str, Choice], argument: str) -> Choice:
+    """What is chosen for the network that :func:`load` made; for another one an error that asks for ``argument``."""
+    name = str(getattr(model, "name", None))
+    if name not in choices:
+        raise ValueError(f"{argument} must be given: there is a default for {', '.join(choices)}, not for this network")
+    return choices[name]
 
 
 # --- The embedded network --------------------------------------------------------------------------------------------

@@ -29,9 +29,9 @@ def test_environment_and_pyproject_name_the_same_packages():
 
 def test_modules_import_only_from_floors_below():
     floors = [
-        {"images", "filters"},
+        {"images", "filters", "devices", "relus"},
         {"data", "models", "pretrained", "incremental"},
-        {"training", "features", "attribution"},
+        {"training", "features", "attribution", "dream", "style"},
         {"plotting"},
         {"widgets", "checks"},
     ]

@@ -6,7 +6,7 @@ from sklearn import metrics
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from helpers import data, models, training
+from helpers import data, devices, models, training
 from helpers.data import Batches
 
 
@@ -92,7 +92,7 @@ def test_one_epoch_is_the_loop_written_by_hand():
     history = training.train(model, batches, torch.optim.SGD(model.parameters(), lr=0.1), 1, progress=False)
     optimizer, total = torch.optim.SGD(twin.parameters(), lr=0.1), 0.0
     for x, y in batches:
-        with training.mixed_precision(torch.device("cpu")):
+        with devices.mixed_precision(torch.device("cpu")):
             logits = twin(x)
         loss = cross_entropy(logits.float(), y)
         optimizer.zero_grad()
@@ -160,20 +160,12 @@ def test_scheduler_steps_once_a_batch():
 def test_both_precisions_give_the_same_within_noise(monkeypatch):
     accuracies = []
     for fast in (False, True):
-        monkeypatch.setattr(training, "has_fast_bf16", lambda device, fast=fast: fast)
+        monkeypatch.setattr(devices, "has_fast_bf16", lambda device, fast=fast: fast)
         model = linear()
         fit(model)
         accuracies.append(training.evaluate(model, Batches(*blobs(seed=1))).accuracy)
         assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert accuracies[0] == pytest.approx(accuracies[1], abs=0.02)
-
-
-def test_precision_asks_the_processor(monkeypatch):
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_f": True})
-    assert not training.has_fast_bf16(cpu)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    assert training.has_fast_bf16(cpu)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
