@@ -62,7 +62,7 @@ def read(source: Source, size: int | None = None) -> Tensor:
     """
     picture = _read(source)
     longer = max(picture.shape[1:])
-    return picture if size is None or longer <= size else resized(picture, scaled(picture, size / longer))
+    return picture if size is None or longer <= size else resized(picture, scaled(picture, size / longer)).clamp(0, 1)
 
 
 def _read(source: Source) -> Tensor:

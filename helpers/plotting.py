@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from IPython.display import Image, display
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -33,6 +34,22 @@ def show(figure: Figure, alt: str, format: str = "png") -> None:
         format: ``"png"`` for charts, ``"jpeg"`` for photographs, which take a fifth of the space so.
     """
     display(Image(render(figure, format), format=format, alt=alt))
+
+
+def show_animation(pictures: Sequence[Tensor], alt: str, milliseconds: int = 80) -> None:
+    """Play pictures ``(3, H, W)`` in the notebook, over and over.
+
+    Args:
+        pictures: the frames, all of one size.
+        alt: what is seen, in words.
+        milliseconds: for each frame.
+    """
+    frames = [PIL.Image.fromarray((255 * to_array(picture)).round().astype(np.uint8)) for picture in pictures]
+    file = io.BytesIO()
+    frames[0].save(
+        file, "webp", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, quality=50, method=4
+    )
+    display(Image(file.getvalue(), format="webp", alt=alt))
 
 
 def render(figure: Figure, format: str = "png") -> bytes:

@@ -208,6 +208,8 @@ def stylize(
     content_layers = content_layers or default_for(model, CONTENT_LAYERS, "content_layers")
     style_layers = style_layers or default_for(model, STYLE_LAYERS, "style_layers")
     weights = Weights(_shares(content_layers, content_weight), _shares(style_layers, style_weight), tv_weight)
+    if not weights.layers and tv_weight == 0:
+        raise ValueError("content_weight, style_weight and tv_weight must not be 0 all three")
     colored, example = _read(model, content, weights.layers), _read(model, style, list(weights.style))
     original = colored
     if keep_colors:

@@ -128,3 +128,35 @@ def test_as_batch_says_whether_it_was_one():
     for wrong in (torch.zeros(4, 5), torch.zeros(0, 3, 4, 5), torch.zeros(3, 4, 5, dtype=torch.uint8)):
         with pytest.raises(ValueError, match="pictures"):
             images.as_batch(wrong)
+
+
+def test_read_makes_smaller_but_never_larger(tmp_path):
+    Image.new("RGB", (100, 40), "blue").save(tmp_path / "wide.png")
+    assert images.read(tmp_path / "wide.png", size=50).shape == (3, 20, 50)
+    assert images.read(tmp_path / "wide.png", size=500).shape == (3, 40, 100)
+    assert images.read(torch.rand(1, 300, 1), size=10).shape == (3, 10, 1)
+
+
+def test_a_file_that_is_cut_off_or_too_large(tmp_path, monkeypatch):
+
+    pixels = (images.to_array(images.sample("coffee")) * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "whole.jpg")
+    (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:9000])
+    with pytest.raises(ValueError, match=r"half\.jpg cannot be read as a picture: .*truncated"):
+        images.read(tmp_path / "half.jpg")
+    monkeypatch.setattr(images, "MOST_PIXELS", 1000)
+    with pytest.raises(ValueError, match="400 × 600 pixels, and 1,000 in all is the most"):
+        images.read(tmp_path / "whole.jpg")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match="decompression bomb"):
+        images.read(tmp_path / "whole.jpg")
+    with pytest.raises(OSError, match=r"directory|denied"):
+        images.read(tmp_path)
+
+
+def test_resized_and_scaled():
+    picture = torch.rand(2, 3, 10, 20)
+    assert images.scaled(picture, 0.5) == (5, 10)
+    assert images.scaled(picture, 0.01) == (1, 1)
+    assert images.resized(picture, (10, 20)) is picture
+    assert torch.allclose(images.resized(torch.full((3, 10, 20), 0.3), (7, 9)), torch.tensor(0.3))

@@ -101,3 +101,68 @@ def test_inference_restores_each_modules_own_mode():
     with pytest.raises(ZeroDivisionError), models.inference(net):
         1 / (net[0].training or net[1].training or torch.is_grad_enabled())
     assert (net.training, net[0].training, net[1].training) == (True, True, False)
+
+
+class Twice(nn.Module):
+    """Uses one layer twice, and has another that must not run."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.after, self.unused = (
+            nn.Conv2d(1, 1, 3),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(1, 2, 3),
+            nn.Identity(),
+        )
+        self.ran = []
+        self.after.register_forward_hook(lambda *_: self.ran.append("after"))
+
+    def forward(self, x):
+        return self.after(self.relu(self.conv(self.relu(self.conv(x)))))
+
+
+def test_run_to_gives_what_a_whole_pass_records_and_stops_there():
+    model, x = Twice(), torch.randn(1, 1, 12, 12)
+    for layers in (["conv"], ["relu#2", "conv"], ["conv#2"]):
+        with models.recording(model, layers) as whole:
+            model(x)
+        model.ran.clear()
+        outputs = models.run_to(model, x, layers)
+        assert not model.ran
+        for name in layers:
+            assert torch.equal(outputs[name], whole[name])
+    assert models.run_to(model, x, ["after"])["after"].shape == (1, 2, 6, 6)
+    assert model.ran == ["after"]
+    assert all(len(m._forward_hooks) == (m is model.after) for m in model.modules())
+
+
+def test_run_to_says_what_it_cannot_find():
+    for layers, words in (
+        (["unused"], "does not use the layer 'unused'"),
+        (["dense"], "no layer 'dense'"),
+        ("conv", "list"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            models.run_to(Twice(), torch.randn(1, 1, 12, 12), layers)
+
+
+def test_size_is_checked_with_numbers():
+    net = nn.Sequential(nn.Conv2d(3, 2, 5), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3))
+    models.check_size(net, ["2"], torch.zeros(3, 10, 50))
+    models.check_size(net, ["0"], torch.zeros(1, 3, 5, 5))
+    with pytest.raises(ValueError, match="9 × 50 pixels, and 2 of Sequential needs at least 10 × 10"):
+        models.check_size(net, ["2"], torch.zeros(3, 9, 50))
+    with pytest.raises(ValueError, match="3000 × 1500 pixels, and 4,000,000 in all is the most"):
+        models.check_size(net, ["0"], torch.zeros(3, 3000, 1500))
+
+
+def test_gradients_are_on_and_only_for_the_input():
+    net, x = nn.Linear(2, 2).train(), torch.ones(1, 2)
+    with torch.no_grad(), models.gradients(net):
+        assert not net.training
+        y = net(x.requires_grad_()).sum()
+        y.backward()
+    assert x.grad is not None
+    assert net.weight.grad is None
+    assert net.training
+    assert net.weight.requires_grad

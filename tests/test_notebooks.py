@@ -55,7 +55,7 @@ def test_names_no_absolute_path(notebook):
 def test_every_figure_has_an_alt_text(notebook):
     figures = [(o.data, o.metadata) for c in code_cells(notebook) for o in c.outputs if "data" in o]
     for data, metadata in figures:
-        for mime in set(data) & {"image/png", "image/jpeg"}:
+        for mime in set(data) & {"image/png", "image/jpeg", "image/webp"}:
             assert len(metadata.get(mime, {}).get("alt", "")) > 30, data
 
 

@@ -1,0 +1,288 @@
+"""Style transfer, against loops, autograd-free formulas and what must hold for any picture."""
+
+import gc
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from helpers import devices, images, pretrained, style
+from helpers.models import inference, run_to
+
+FOLDER = Path(__file__).parents[1] / "data" / "images"
+STYLES = sorted(path.stem.removeprefix("style_") for path in FOLDER.glob("style_*.jpg"))
+QUIET = {"progress": False}
+SHORT = {"progress": False, "steps": 4}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return pretrained.load()
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return images.read(images.sample("coffee"), size=96)
+
+
+@pytest.fixture(scope="module")
+def painting():
+    return images.read(FOLDER / "style_swirls.jpg", size=96)
+
+
+@pytest.fixture
+def float32(monkeypatch):
+    monkeypatch.setattr(devices, "has_fast_bf16", lambda device: False)
+
+
+def maps_of(network, picture, layer="features.4"):
+    with inference(network):
+        return run_to(network, picture[None], [layer])[layer]
+
+
+# --- Losses ----------------------------------------------------------------------------------------------------------
+
+
+@given(n=st.integers(1, 2), c=st.integers(1, 4), h=st.integers(1, 4), w=st.integers(1, 5), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_gram_matrix_by_loop_and_its_laws(n, c, h, w, seed):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(n, c, h, w, generator=generator, dtype=torch.float64)
+    gram = style.gram_matrix(maps)
+    for k in range(n):
+        for i in range(c):
+            for j in range(c):
+                products = sum(maps[k, i, y, x] * maps[k, j, y, x] for y in range(h) for x in range(w))
+                assert gram[k, i, j].item() == pytest.approx(products.item() / (c * h * w), abs=1e-12)
+    assert torch.equal(gram, gram.mT)
+    assert torch.linalg.eigvalsh(gram).min() > -1e-12
+    moved = maps.flatten(2)[:, :, torch.randperm(h * w, generator=generator)].view_as(maps)
+    torch.testing.assert_close(style.gram_matrix(moved), gram)
+    torch.testing.assert_close(style.gram_matrix(torch.cat([maps, maps], dim=3)), gram)  # twice the size
+
+
+def test_losses_are_0_for_the_same_and_1_for_nothing(network, photo):
+    maps = maps_of(network, photo)
+    gram = style.gram_matrix(maps)
+    assert style.content_loss(maps, maps).item() == 0
+    assert style.style_loss(maps, gram).item() == 0
+    assert style.content_loss(torch.zeros_like(maps), maps).item() == pytest.approx(1)
+    assert style.style_loss(torch.zeros_like(maps), gram).item() == pytest.approx(1)
+    assert style.content_loss(1.5 * maps, maps).item() == pytest.approx(0.25, abs=1e-5)
+    assert style.style_loss(2 * maps, gram).item() == pytest.approx(9, abs=1e-3)
+
+
+def test_shuffled_pixels_have_another_style_but_for_a_layer_that_sees_single_pixels(network, photo):
+    order = torch.randperm(photo[0].numel(), generator=torch.Generator().manual_seed(0))
+    shuffled = photo.flatten(1)[:, order].view_as(photo)
+    for layer in style.STYLE_LAYERS["squeezenet1_1"]:
+        gram = style.gram_matrix(maps_of(network, photo, layer))
+        assert style.style_loss(maps_of(network, shuffled, layer), gram) > 0.3
+    torch.manual_seed(0)
+    pixelwise = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU())
+    gram = style.gram_matrix(maps_of(pixelwise, photo, "1"))
+    assert style.style_loss(maps_of(pixelwise, shuffled, "1"), gram) < 1e-9
+
+
+def test_total_variation_by_hand():
+    picture = torch.tensor([[[0.0, 1.0], [0.5, 0.5]]])
+    assert images.total_variation(picture).item() == pytest.approx((1 + 0) / 2 + (0.25 + 0.25) / 2)
+    assert images.total_variation(torch.full((1, 3, 4, 5), 0.3)).item() == 0
+
+
+@given(seed=st.integers(0, 200))
+@settings(deadline=None, max_examples=30)
+def test_colours_are_kept_and_the_luma_where_it_fits(seed):
+    generator = torch.Generator().manual_seed(seed)
+    painted, colored = (torch.rand(2, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    mixed = style.with_colors_of(painted, colored)
+    assert 0 <= mixed.min() <= mixed.max() <= 1
+    chrominance = colored - images.to_gray(colored)
+    torch.testing.assert_close(mixed - images.to_gray(mixed), chrominance)
+    wanted = images.to_gray(painted)
+    inside = ((wanted + chrominance >= 0) & (wanted + chrominance <= 1)).all(dim=1, keepdim=True)
+    torch.testing.assert_close(images.to_gray(mixed)[inside], wanted[inside])
+
+
+# --- The transfer ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STYLES)
+@pytest.mark.parametrize("sample", sorted(images.SAMPLES))
+def test_every_pair_ends_far_below_where_it_began(network, sample, name):
+    """The content itself has no content loss, and all of the style's; grey is the hardest to change."""
+    content, example = images.read(images.sample(sample), size=128), FOLDER / f"style_{name}.jpg"
+    totals = []
+    options = {"callback": lambda i, losses, x: totals.append(losses["total"]), **QUIET}
+    style.stylize(network, content, example, steps=1, coarse_to_fine=False, **options)
+    style.stylize(network, content, example, steps=18, **options)
+    assert min(totals[19:]) < (0.9 if (content[0] == content[2]).all() else 0.7) * totals[0]
+
+
+def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float32):
+    seen = {}
+    options = {"steps": 1, "coarse_to_fine": False, "style_weight": 7, "tv_weight": 2, "content_weight": 3}
+    layers = {"content_layers": {"features.6": 1}, "style_layers": {"features.1": 1, "features.4": 3}}
+    start = torch.rand(photo.shape, generator=torch.Generator().manual_seed(5))
+    style.stylize(
+        network, photo, painting, start=start, callback=lambda i, losses, x: seen.update(losses), **options, **layers
+    )
+
+    def relative(a, b):
+        return ((a - b) ** 2).mean() / (b**2).mean()
+
+    def gram(maps):
+        c, h, w = maps.shape[1:]
+        return torch.einsum("ncij,ndij->cd", maps, maps) / (c * h * w)
+
+    framed = {k: F.pad(x[None], (16,) * 4, mode="reflect")[0] for k, x in (("x", start), ("c", photo), ("s", painting))}
+    of = {
+        k: {layer: maps_of(network, x, layer) for layer in ("features.1", "features.4", "features.6")}
+        for k, x in framed.items()
+    }
+    content = 3 * relative(of["x"]["features.6"], of["c"]["features.6"])
+    styles = [relative(gram(of["x"][layer]), gram(of["s"][layer])) for layer in ("features.1", "features.4")]
+    across, down = start[:, :, 1:] - start[:, :, :-1], start[:, 1:] - start[:, :-1]
+    variation = 2 * ((across**2).mean() + (down**2).mean())
+    assert seen["content"] == pytest.approx(content.item(), rel=1e-3)
+    assert seen["style"] == pytest.approx(7 * (0.25 * styles[0] + 0.75 * styles[1]).item(), rel=1e-3)
+    assert seen["variation"] == pytest.approx(variation.item(), rel=1e-3)
+    assert seen["total"] == pytest.approx(seen["content"] + seen["style"] + seen["variation"], rel=1e-5)
+
+
+def test_the_best_picture_is_given_back(network, photo, painting):
+    seen = []
+    made = style.stylize(network, photo, painting, callback=lambda i, losses, x: seen.append((losses, x)), **SHORT)
+    _, best = min((s for s in seen if s[1].shape == photo.shape), key=lambda s: s[0]["total"])
+    assert torch.equal(made, best)
+
+
+def test_from_coarse_to_fine_and_targets_once(network, painting, monkeypatch):
+    passes, sizes = [], []
+    run = style.run_to
+    monkeypatch.setattr(style, "run_to", lambda *arguments: passes.append(1) or run(*arguments))
+    content = torch.rand(3, 100, 260)
+    style.stylize(network, content, painting, callback=lambda i, losses, x: sizes.append((i, *x.shape[1:])), **SHORT)
+    assert sizes[::4] == [(1, 25, 65), (5, 50, 130), (9, 100, 260)]
+    assert len(passes) == 3 * (4 + 2)
+
+
+def test_what_weighs_nothing_is_left_out(network, photo, painting):
+    options = {"start": "noise", "content_weight": 0, **SHORT}
+    first, other = (style.stylize(network, content, painting, **options) for content in (photo, 1 - photo))
+    assert torch.equal(first, other)
+    options = {"start": "noise", "style_weight": 0, **SHORT}
+    first, other = (style.stylize(network, photo, example, **options) for example in (painting, 1 - painting))
+    assert torch.equal(first, other)
+    with pytest.raises(ValueError, match="0"):
+        style.stylize(network, photo, painting, content_weight=0, style_weight=0, tv_weight=0)
+
+
+def test_content_comes_back_from_noise(network, photo):
+    options = {"style_weight": 0, "tv_weight": 1, "start": "noise", "content_layers": {"features.1": 1}, "steps": 60}
+    rebuilt = style.stylize(network, photo, photo, **options, **QUIET)
+    correlation = torch.corrcoef(torch.stack([images.to_gray(x).flatten() for x in (photo, rebuilt)]))[0, 1]
+    assert correlation > 0.9
+
+
+def test_kept_colours_are_those_of_the_content(network, photo, painting):
+    seen = []
+    options = {"keep_colors": True, "callback": lambda i, losses, x: seen.append(x), **SHORT}
+    made = style.stylize(network, photo, painting, **options)
+    for picture in (made, seen[-1]):
+        torch.testing.assert_close(picture - images.to_gray(picture), photo - images.to_gray(photo), atol=1e-5, rtol=0)
+    assert (images.to_gray(made) - images.to_gray(photo)).abs().mean() > 0.005
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("start", ["content", "noise", "picture"])
+def test_every_step_stays_a_picture_and_nothing_piles_up(network, photo, painting, optimizer, start):
+    alive, totals = [], []
+
+    def look(step, losses, picture):
+        assert 0 <= picture.min() <= picture.max() <= 1  # false for NaN
+        assert all(math.isfinite(loss) for loss in losses.values())
+        totals.append(losses["total"])
+        if step in (15, 30):  # L-BFGS remembers its last ten steps
+            gc.collect()
+            alive.append(sum(type(thing) is torch.Tensor for thing in gc.get_objects()))
+
+    options = {"steps": 30, "coarse_to_fine": False, "style_weight": 50, "optimizer": optimizer}
+    begin = painting if start == "picture" else start
+    style.stylize(network, photo, painting, start=begin, callback=look, **options, **QUIET)
+    assert abs(alive[0] - alive[1]) < 5
+    assert min(totals) < 0.7 * totals[0]
+
+
+def test_a_seed_paints_the_same_again(network, photo, painting):
+    first, again, other = (style.stylize(network, photo, painting, start="noise", seed=s, **SHORT) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(("shape", "example"), [((3, 20, 170), (3, 90, 40)), ((1, 71, 40), (4, 30, 200))])
+def test_any_size_shape_and_kind_of_picture(network, shape, example):
+    made = style.stylize(network, torch.rand(shape), torch.rand(example), style_scale=0.7, **SHORT)
+    assert made.shape == (3, *shape[1:])
+
+
+def test_what_cannot_be_painted(network, photo, painting, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    dot, huge = torch.rand(3, 1, 1), torch.zeros(3, 2500, 2000)
+    for content, example, options, words in (
+        (dot, painting, {}, r"1 × 1 pixels, and .*features\.7.* of SqueezeNet need at least 9 × 9"),
+        (photo, dot, {}, "1 × 1 pixels"),
+        (huge, painting, {}, "2500 × 2000 pixels"),
+        (tmp_path / "notes.txt", painting, {}, "cannot be read as a picture"),
+        (photo, painting, {"optimizer": "sgd"}, "optimizer must be one of lbfgs, adam"),
+        (photo, painting, {"steps": 0}, "steps at least 1"),
+        (photo, painting, {"style_weight": -1}, "negative"),
+        (photo, painting, {"style_layers": {"features.1": 0}}, "0"),
+        (photo, painting, {"style_layers": {"features.99": 1}}, "no layer 'features.99'"),
+        (photo, painting, {"content_layers": {"classifier.1": 1}, "style_scale": -1}, "style_scale above 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            style.stylize(network, content, example, **options, **QUIET)
+    with pytest.raises(ValueError, match="content_layers must be given"):
+        style.stylize(nn.Sequential(nn.Conv2d(3, 2, 3)), photo, painting)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupt_gives_the_best_so_far_and_leaves_the_model_as_it_was(network, photo, painting, error):
+    network.train()
+    before = [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for m in network.modules()]
+
+    def stop(step, losses, picture):
+        if step == 9:
+            raise error
+
+    def call():
+        return style.stylize(network, images.resized(photo, (128, 192)), painting, steps=12, callback=stop, **QUIET)
+
+    if error is KeyboardInterrupt:
+        made = call()
+        assert made.shape == (3, 128, 192)
+        gram = style.gram_matrix(maps_of(network, painting))
+        assert style.style_loss(maps_of(network, made), gram) < 0.7 * style.style_loss(maps_of(network, photo), gram)
+    else:
+        with pytest.raises(error):
+            call()
+    assert before == [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for m in network.modules()]
+    network.eval()
+
+
+@pytest.mark.parametrize("name", sorted(style.STYLE_LAYERS))
+def test_the_default_layers_of_each_network_are_there(name, photo, painting):
+    assert style.CONTENT_LAYERS.keys() == style.STYLE_LAYERS.keys() == {pretrained.EMBEDDED, *pretrained.DOWNLOADED}
+    options = {"init_weights": False} if name == "googlenet" else {}
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(name, weights=None, **options).eval().requires_grad_(False)
+    model.name = name
+    made = style.stylize(model, photo[:, :40, :40], painting, steps=2, coarse_to_fine=False, **QUIET)
+    assert made.shape == (3, 40, 40)
