@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,6 @@ STYLE_LAYERS: dict[str, dict[str, float]] = {
 }
 
 SMALLEST = 64  # pixels of the longer side, where coarse to fine begins
-MARGIN = 16  # mirrored pixels around the picture, or what the network pads with would leave a frame
 
 OPTIMIZERS: dict[str, Callable[[Tensor], Optimizer]] = {
     # One evaluation in each step, and no stopping by itself: the relative losses have small gradients.
@@ -119,18 +118,26 @@ class Goal:
     content: Mapping[str, Tensor]
     style: Mapping[str, Tensor]
     weights: Weights
+    margin: int
 
     @classmethod
-    def of(cls, model: nn.Module, content: Tensor, style: Tensor, weights: Weights) -> "Goal":
-        """Computed once, from two pictures ``(1, 3, H, W)``."""
+    def of(cls, model: nn.Module, content: Tensor, style: Tensor, weights: Weights, margin: int) -> "Goal":
+        """Computed once, from two pictures ``(1, 3, H, W)``, seen with a mirrored margin around them."""
         with inference(model):
-            maps = _maps(model, content, list(weights.content))
-            grams = {name: gram_matrix(of_style) for name, of_style in _maps(model, style, list(weights.style)).items()}
-        return cls(maps, grams, weights)
+            maps = _maps(model, content, list(weights.content), margin)
+            seen = _maps(model, style, weights.layers if weights.style else [], margin)
+        grams = {name: gram_matrix(seen[name]) for name in weights.style}
+        if weights.style:
+            # A pale photo has small maps, whose relative loss is large for the least change: without this it would
+            # hardly be painted at all.
+            ratios = {name: _strength(maps[name]) / _strength(seen[name]) for name in weights.content}
+            weights = replace(weights, content={name: w * ratios[name] for name, w in weights.content.items()})
+        return cls(maps, grams, weights, margin)
 
     def losses(self, model: nn.Module, picture: Tensor) -> dict[str, Tensor]:
         """The weighted losses of a picture ``(1, 3, H, W)``, and their sum, ``total``."""
-        maps, weights, zero = _maps(model, picture, self.weights.layers), self.weights, picture.new_zeros(())
+        weights, zero = self.weights, picture.new_zeros(())
+        maps = _maps(model, picture, weights.layers, self.margin)
         losses = {
             "content": sum((w * content_loss(maps[k], self.content[k]) for k, w in weights.content.items()), zero),
             "style": sum((w * style_loss(maps[k], self.style[k]) for k, w in weights.style.items()), zero),
@@ -139,10 +146,14 @@ class Goal:
         return losses | {"total": sum(losses.values(), zero)}
 
 
-def _maps(model: nn.Module, picture: Tensor, layers: list[str]) -> dict[str, Tensor]:
+def _strength(maps: Tensor) -> float:
+    return maps.square().mean().sqrt().clamp(min=1e-6).item()
+
+
+def _maps(model: nn.Module, picture: Tensor, layers: list[str], margin: int) -> dict[str, Tensor]:
     if not layers:
         return {}
-    margin = min(MARGIN, *(n - 1 for n in picture.shape[2:]))
+    margin = min(margin, *(n - 1 for n in picture.shape[2:]))
     framed = F.pad(picture, (margin,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
     with mixed_precision(picture.device):
         outputs = run_to(model, framed, layers)
@@ -163,6 +174,7 @@ def stylize(
     style_weight: float = 5.0,
     tv_weight: float = 3.0,
     style_scale: float = 1.0,
+    margin: int = 16,
     start: Source = "content",
     keep_colors: bool = False,
     coarse_to_fine: bool = True,
@@ -181,8 +193,10 @@ def stylize(
         content_layers, style_layers: by name how much each counts beside the others; by default those in
             :data:`CONTENT_LAYERS` and :data:`STYLE_LAYERS`.
         content_weight, style_weight, tv_weight: of the three losses; one with 0 is left out, and its layers are not
-            computed.
+            computed. Where there is a style, the content's is multiplied by how strong the content's maps are beside
+            the style's, so that pale photos are painted as much as others.
         style_scale: the longer side of the style picture over that of the content: with 2, strokes are twice as wide.
+        margin: mirrored pixels put around each picture before the network sees it, which would leave a frame otherwise.
         start: ``"content"``, ``"noise"``, or a picture.
         keep_colors: whether only light and dark are taken from the style, and the content keeps its colours.
         coarse_to_fine: whether to begin with a small copy and double its size until it has that of the content.
@@ -200,10 +214,10 @@ def stylize(
         ValueError: no such layer or optimiser, no loss at all, a negative weight, or a picture that is too small for
             the layers, or too large.
     """
-    if optimizer not in OPTIMIZERS or steps < 1 or not style_scale > 0:
+    if optimizer not in OPTIMIZERS or steps < 1 or not style_scale > 0 or margin < 0:
         raise ValueError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)}, steps at least 1 and style_scale above 0, "
-            f"not {optimizer!r}, {steps} and {style_scale}"
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, steps at least 1, style_scale above 0 and margin "
+            f"not below 0, and they are {optimizer!r}, {steps}, {style_scale} and {margin}"
         )
     content_layers = content_layers or default_for(model, CONTENT_LAYERS, "content_layers")
     style_layers = style_layers or default_for(model, STYLE_LAYERS, "style_layers")
@@ -224,7 +238,7 @@ def stylize(
         count = itertools.count(1)
         for size in sizes:
             style_size = scaled(example, style_scale * max(size) / max(example.shape[2:]))
-            goal = Goal.of(model, resized(original, size), resized(example, style_size), weights)
+            goal = Goal.of(model, resized(original, size), resized(example, style_size), weights, margin)
             run = _descend(model, goal, resized(best, size), steps, optimizer)
             for losses, current, best in run:  # noqa: B007 - kept for after the loop, and for an interrupt
                 bar.update()

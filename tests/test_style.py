@@ -146,7 +146,8 @@ def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float
         k: {layer: maps_of(network, x, layer) for layer in ("features.1", "features.4", "features.6")}
         for k, x in framed.items()
     }
-    content = 3 * relative(of["x"]["features.6"], of["c"]["features.6"])
+    strength = [of[k]["features.6"].square().mean().sqrt() for k in "cs"]
+    content = 3 * relative(of["x"]["features.6"], of["c"]["features.6"]) * strength[0] / strength[1]
     styles = [relative(gram(of["x"][layer]), gram(of["s"][layer])) for layer in ("features.1", "features.4")]
     across, down = start[:, :, 1:] - start[:, :, :-1], start[:, 1:] - start[:, :-1]
     variation = 2 * ((across**2).mean() + (down**2).mean())
@@ -182,6 +183,13 @@ def test_what_weighs_nothing_is_left_out(network, photo, painting):
     assert torch.equal(first, other)
     with pytest.raises(ValueError, match="0"):
         style.stylize(network, photo, painting, content_weight=0, style_weight=0, tv_weight=0)
+
+
+def test_a_pale_photo_is_painted_too(network, photo, painting):
+    pale, totals = 0.55 + 0.05 * photo, []
+    options = {"steps": 25, "coarse_to_fine": False, "callback": lambda i, losses, x: totals.append(losses["total"])}
+    style.stylize(network, pale, painting, **options, **QUIET)
+    assert min(totals) < 0.75 * totals[0]
 
 
 def test_content_comes_back_from_noise(network, photo):
@@ -242,6 +250,7 @@ def test_what_cannot_be_painted(network, photo, painting, tmp_path):
         (tmp_path / "notes.txt", painting, {}, "cannot be read as a picture"),
         (photo, painting, {"optimizer": "sgd"}, "optimizer must be one of lbfgs, adam"),
         (photo, painting, {"steps": 0}, "steps at least 1"),
+        (photo, painting, {"margin": -1}, "and -1"),
         (photo, painting, {"style_weight": -1}, "negative"),
         (photo, painting, {"style_layers": {"features.1": 0}}, "0"),
         (photo, painting, {"style_layers": {"features.99": 1}}, "no layer 'features.99'"),

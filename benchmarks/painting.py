@@ -1,0 +1,268 @@
+"""Deep dream and style transfer (lessons 8 and 9), timed beside what people would run instead, in one run.
+
+Two well-known recipes for style transfer are run to their end, each with its own loss: that of a widely used course
+(Adam at 0.003, 2,000 steps) and that of PyTorch's tutorial (L-BFGS, 300 evaluations). Then ``stylize`` is given the
+same loss, and timed until its picture is as good under it. The picture that counts is the one to be shown: the first
+recipe's leaves [0, 1] and is clipped in the end. Same network, pictures and layers; each way runs in a
+process of its own, so that its memory can be told: how far the highest use rose above what it was before.
+"""
+
+import json
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, mse_loss
+
+from benchmarks.recipe import machine
+from helpers import dream, images, pretrained, style
+from helpers.models import recording
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "data" / "benchmark_painting.json"
+CONTENT_LAYER = "features.7"
+STYLE_LAYERS = {"features.1": 1.0, "features.3": 0.75, "features.4": 0.2, "features.6": 0.2, "features.7": 0.2}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way to do one thing: its time, the memory that it took at most, and the loss it came to, if it has one."""
+
+    task: str
+    way: str
+    seconds: float
+    mebibytes: float
+    loss: float | None = None
+
+
+def pictures(size: int) -> tuple[Tensor, Tensor]:
+    """A photo and a style picture, the longer side ``size``, each ``(1, 3, H, W)``."""
+    painting = ROOT / "data" / "images" / "style_swirls.jpg"
+    return images.read(images.sample("chelsea"), size)[None], images.read(painting, size)[None]
+
+
+# --- The recipes' losses, written the way they write them ------------------------------------------------------------
+
+
+class RecipeLoss:
+    """A recipe's loss of a picture ``(1, 3, H, W)``, in plain PyTorch: whole network, float32, as the picture comes.
+
+    The Gram matrices are divided by all of their maps' numbers or by none; in that case the loss is, afterwards.
+    """
+
+    def __init__(self, model: nn.Module, content: Tensor, painting: Tensor, recipe: str) -> None:
+        self.model, self.divided = model, recipe == "L-BFGS"
+        # Chosen by each recipe for its own losses; the tutorial weighs all layers alike.
+        self.weights = dict.fromkeys(STYLE_LAYERS, 1.0) if self.divided else STYLE_LAYERS
+        with torch.no_grad():
+            self.content = self.maps(content)[CONTENT_LAYER]
+            self.grams = {name: self.gram(maps) for name, maps in self.maps(painting).items() if name in self.weights}
+
+    def maps(self, picture: Tensor) -> dict[str, Tensor]:
+        """All layers' maps, from the whole network."""
+        with recording(self.model, list(STYLE_LAYERS)) as outputs:
+            self.model(picture)
+        return dict(outputs)
+
+    def gram(self, maps: Tensor) -> Tensor:
+        """As the recipe has it, ``(C, C)``."""
+        rows = maps.flatten(2)[0]
+        return rows @ rows.T / (maps.numel() if self.divided else 1)
+
+    def factor(self, name: str, maps: Tensor) -> float:
+        """What the recipe multiplies a layer's mean squared difference with."""
+        return 1e6 * self.weights[name] / (1 if self.divided else maps.numel())
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """The recipe's total loss."""
+        maps = self.maps(picture)
+        total = mse_loss(maps[CONTENT_LAYER], self.content)
+        for name, target in self.grams.items():
+            total = total + self.factor(name, maps[name]) * mse_loss(self.gram(maps[name]), target)
+        return total
+
+
+def adam(loss: RecipeLoss, content: Tensor, steps: int) -> Tensor:
+    """That course's loop."""
+    picture = content.clone().requires_grad_()
+    optimizer = torch.optim.Adam([picture], lr=0.003)
+    for _ in range(steps):
+        total = loss(picture)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+    return picture.detach().clamp(0, 1)
+
+
+def lbfgs(loss: RecipeLoss, content: Tensor, evaluations: int) -> Tensor:
+    """The tutorial's loop."""
+    picture = content.clone().requires_grad_()
+    optimizer, count = torch.optim.LBFGS([picture]), 0
+
+    def closure() -> Tensor:
+        nonlocal count
+        count += 1
+        with torch.no_grad():
+            picture.clamp_(0, 1)
+        optimizer.zero_grad()
+        total = loss(picture)
+        total.backward()
+        return total
+
+    while count <= evaluations:
+        optimizer.step(closure)
+    return picture.detach().clamp(0, 1)
+
+
+RECIPES: dict[str, tuple[Callable[[RecipeLoss, Tensor, int], Tensor], int]] = {
+    "Adam": (adam, 2000),
+    "L-BFGS": (lbfgs, 300),
+}
+
+
+# --- Each way, in a process of its own -------------------------------------------------------------------------------
+
+
+def recipes_way(recipe: str, size: int, steps: int) -> tuple[float, float]:
+    """Seconds of the whole run, and the loss at its end."""
+    content, painting = pictures(size)
+    loss = RecipeLoss(pretrained.load(), content, painting, recipe)
+    start = time.perf_counter()
+    picture = RECIPES[recipe][0](loss, content, steps)
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        return seconds, loss(picture).item()
+
+
+def our_way(recipe: str, size: int, wanted: float) -> tuple[float, float]:
+    """Seconds until ``stylize`` has a picture whose loss, under the recipe's own formula, is at most ``wanted``."""
+    content, painting = pictures(size)
+    model = pretrained.load()
+    loss = RecipeLoss(model, content, painting, recipe)
+    with torch.no_grad():
+        maps = loss.maps(content)
+        # Ours are relative to the targets' mean squares: so much does each weigh in the recipe's loss. The recipe
+        # that does not divide its Gram matrices is so much larger by the square of C·H·W.
+        energy = {name: loss.factor(name, maps[name]) * g.square().mean().item() for name, g in loss.grams.items()}
+        content_energy = loss.content.square().mean().item()
+        # ``stylize`` multiplies the content's weight by the ratio of the two pictures' maps; that is undone here.
+        ratio = (loss.content.square().mean() / loss.maps(painting)[CONTENT_LAYER].square().mean()).sqrt().item()
+    whole = content_energy + sum(energy.values())
+    weights = {
+        "content_weight": content_energy / whole / ratio,
+        "style_weight": 1 - content_energy / whole,
+        "tv_weight": 0.0,
+        "margin": 0,
+    }
+    layers = {"content_layers": {CONTENT_LAYER: 1}, "style_layers": energy}
+    timed, looking = [], 0.0
+    start = time.perf_counter()
+
+    def look(_step: int, _losses: dict[str, float], picture: Tensor) -> None:
+        nonlocal looking
+        before = time.perf_counter()
+        reached = before - start - looking
+        if picture.shape == content.shape[1:]:
+            with torch.no_grad():
+                timed.append((reached, loss(picture[None]).item()))
+        looking += time.perf_counter() - before
+        if timed and timed[-1][1] <= wanted:
+            raise KeyboardInterrupt  # as a person would who has what they want
+
+    style.stylize(model, content[0], painting[0], steps=200, progress=False, callback=look, **layers, **weights)
+    return timed[-1]
+
+
+def plain_dream(size: int, layer: str, octaves: int = 4, steps: int = 10) -> Tensor:
+    """The ten lines: the whole network, float32, PyTorch's own order of the axes."""
+    model, kept = pretrained.load(), {}
+    model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: kept.update(maps=output))
+    photo, _ = pictures(size)
+    picture = photo
+    for octave in reversed(range(octaves)):
+        picture = interpolate(picture, [round(n / 1.4**octave) for n in photo.shape[2:]], mode="bilinear")
+        for _ in range(steps):
+            picture = picture.detach().requires_grad_()
+            model(picture)
+            kept["maps"].backward(kept["maps"].detach())
+            picture = (picture + 0.015 * picture.grad / picture.grad.std()).clamp(0, 1)
+    return picture
+
+
+def dream_seconds(way: str, size: int, calls: int) -> tuple[float, None]:
+    """The median of some calls after a first one that is not counted."""
+    model, (photo, _) = pretrained.load(), pictures(size)
+    ways = {
+        "the course": lambda: dream.deep_dream(model, photo[0], "features.7", progress=False),
+        "ten plain lines": lambda: plain_dream(size, "features.7"),
+    }
+    seconds = list(_repeated(ways[way], calls + 1))
+    return statistics.median(seconds[1:]), None
+
+
+def stylize_seconds(_way: str, size: int, calls: int) -> tuple[float, None]:
+    """The same for a picture painted with the defaults."""
+    model, (photo, painting) = pretrained.load(), pictures(size)
+    seconds = list(_repeated(lambda: style.stylize(model, photo[0], painting[0], progress=False), calls))
+    return statistics.median(seconds), None
+
+
+def _repeated(call: Callable[[], object], calls: int) -> Iterator[float]:
+    for _ in range(calls):
+        start = time.perf_counter()
+        call()
+        yield time.perf_counter() - start
+
+
+def measure(run: Callable, task: str, way: str, *arguments) -> Result:
+    """What ``run`` says, and the memory it took; meant to be called in a process of its own."""
+    pretrained.load()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, loss = run(*arguments)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Result(task, way, seconds, (peak - before) / 1024, loss)
+
+
+def alone(*arguments) -> Result:
+    """:func:`measure` in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        result = pool.submit(measure, *arguments).result()
+    print(f"{result.task}, {result.way}: {result.seconds:.2f} s, {result.mebibytes:.0f} MiB", flush=True)
+    return result
+
+
+def table(results: list[Result]) -> str:
+    """The results as a table of Markdown, each way beside ours."""
+    lines = ["| | seconds | times ours | MiB | loss |", "|---|---|---|---|---|"]
+    mine = {r.task: r.seconds for r in results if r.way == "the course"}
+    for r in results:
+        loss = "" if r.loss is None else f"{r.loss:.4g}"
+        ratio = r.seconds / mine[r.task]
+        lines.append(f"| {r.task}, {r.way} | {r.seconds:.2f} | {ratio:.2f} | {r.mebibytes:.0f} | {loss} |")
+    return "\n".join(lines)
+
+
+def main(size: int = 256) -> None:
+    """Measure, print the table, and keep the numbers in ``data/benchmark_painting.json``."""
+    results = []
+    for recipe, (_, steps) in RECIPES.items():
+        task = f"style transfer, {size} pixels, to the loss of {steps:,} steps of {recipe}"
+        theirs = alone(recipes_way, task, "the recipe", recipe, size, steps)
+        results += [theirs, alone(our_way, task, "the course", recipe, size, theirs.loss)]
+    for way in ("ten plain lines", "the course"):
+        results.append(alone(dream_seconds, "deep dream, 320 pixels, 40 steps", way, way, 320, 9))
+    results.append(alone(stylize_seconds, "style transfer, 320 pixels, defaults", "the course", "", 320, 2))
+    print(f"\n{machine()}\n\n{table(results)}")
+    record = {"command": "make bench", "machine": machine(), "results": [asdict(r) for r in results]}
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
