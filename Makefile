@@ -20,7 +20,7 @@ lab: data ## set up what is missing, and open JupyterLab on the first lesson
 test: data ## set up what is missing, and run every notebook and all tests
 	$(BIN)/pytest
 
-bench: data ## time the course's code beside what people would use instead (about 20 minutes)
+bench: data ## time the course's code beside what people would use instead (about 25 minutes)
 	@$(BIN)/pip install --quiet -e ".[bench]"
 	$(BIN)/python -m benchmarks
 
