@@ -152,8 +152,8 @@ def our_way(recipe: str, size: int, wanted: float) -> tuple[float, float]:
         # that does not divide its Gram matrices is so much larger by the square of C·H·W.
         energy = {name: loss.factor(name, maps[name]) * g.square().mean().item() for name, g in loss.grams.items()}
         content_energy = loss.content.square().mean().item()
-        # ``stylize`` multiplies the content's weight by the ratio of the two pictures' maps; that is undone here.
-        ratio = (loss.content.square().mean() / loss.maps(painting)[CONTENT_LAYER].square().mean()).sqrt().item()
+        # ``stylize`` multiplies the content's weight by the root of the ratio of both pictures' maps; undone here.
+        ratio = (loss.content.square().mean() / loss.maps(painting)[CONTENT_LAYER].square().mean()).item() ** 0.25
     whole = content_energy + sum(energy.values())
     weights = {
         "content_weight": content_energy / whole / ratio,

@@ -129,8 +129,8 @@ class Goal:
         grams = {name: gram_matrix(seen[name]) for name in weights.style}
         if weights.style:
             # A pale photo has small maps, whose relative loss is large for the least change: without this it would
-            # hardly be painted at all.
-            ratios = {name: _strength(maps[name]) / _strength(seen[name]) for name in weights.content}
+            # hardly be painted at all. The root is what looked best: with the ratio itself, contents get lost.
+            ratios = {name: (_strength(maps[name]) / _strength(seen[name])) ** 0.5 for name in weights.content}
             weights = replace(weights, content={name: w * ratios[name] for name, w in weights.content.items()})
         return cls(maps, grams, weights, margin)
 
@@ -193,8 +193,8 @@ def stylize(
         content_layers, style_layers: by name how much each counts beside the others; by default those in
             :data:`CONTENT_LAYERS` and :data:`STYLE_LAYERS`.
         content_weight, style_weight, tv_weight: of the three losses; one with 0 is left out, and its layers are not
-            computed. Where there is a style, the content's is multiplied by how strong the content's maps are beside
-            the style's, so that pale photos are painted as much as others.
+            computed. Where there is a style, the content's is multiplied by the root of how strong the content's maps
+            are beside the style's, so that pale photos are painted as well.
         style_scale: the longer side of the style picture over that of the content: with 2, strokes are twice as wide.
         margin: mirrored pixels put around each picture before the network sees it, which would leave a frame otherwise.
         start: ``"content"``, ``"noise"``, or a picture.

@@ -147,7 +147,7 @@ def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float
         for k, x in framed.items()
     }
     strength = [of[k]["features.6"].square().mean().sqrt() for k in "cs"]
-    content = 3 * relative(of["x"]["features.6"], of["c"]["features.6"]) * strength[0] / strength[1]
+    content = 3 * relative(of["x"]["features.6"], of["c"]["features.6"]) * (strength[0] / strength[1]).sqrt()
     styles = [relative(gram(of["x"][layer]), gram(of["s"][layer])) for layer in ("features.1", "features.4")]
     across, down = start[:, :, 1:] - start[:, :, :-1], start[:, 1:] - start[:, :-1]
     variation = 2 * ((across**2).mean() + (down**2).mean())
@@ -158,10 +158,23 @@ def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float
 
 
 def test_the_best_picture_is_given_back(network, photo, painting):
+    """Adam leaves a start that is nearly perfect at once: the first picture is the best."""
     seen = []
-    made = style.stylize(network, photo, painting, callback=lambda i, losses, x: seen.append((losses, x)), **SHORT)
-    _, best = min((s for s in seen if s[1].shape == photo.shape), key=lambda s: s[0]["total"])
-    assert torch.equal(made, best)
+    options = {"style_weight": 0, "tv_weight": 0.01, "optimizer": "adam", "coarse_to_fine": False, "steps": 4}
+    made = style.stylize(
+        network, photo, painting, callback=lambda i, losses, x: seen.append((losses["total"], x)), **options, **QUIET
+    )
+    totals = [total for total, _ in seen]
+    assert totals[0] == min(totals) < totals[-1]
+    assert torch.equal(made, seen[0][1])
+    assert torch.equal(made, photo)
+
+
+def test_losses_are_computed_in_float32(network, photo, painting):
+    weights = style.Weights({"features.7": 1.0}, {"features.4": 1.0}, 0.0)
+    goal = style.Goal.of(network, photo[None], painting[None], weights, 16)
+    assert {goal.content["features.7"].dtype, goal.style["features.4"].dtype} == {torch.float32}
+    assert goal.losses(network, photo[None])["style"].dtype == torch.float32
 
 
 def test_from_coarse_to_fine_and_targets_once(network, painting, monkeypatch):
@@ -189,7 +202,7 @@ def test_a_pale_photo_is_painted_too(network, photo, painting):
     pale, totals = 0.55 + 0.05 * photo, []
     options = {"steps": 25, "coarse_to_fine": False, "callback": lambda i, losses, x: totals.append(losses["total"])}
     style.stylize(network, pale, painting, **options, **QUIET)
-    assert min(totals) < 0.75 * totals[0]
+    assert min(totals) < 0.8 * totals[0]
 
 
 def test_content_comes_back_from_noise(network, photo):
