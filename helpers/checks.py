@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, conv2d, cross_entropy, max_pool2d, one_hot
+from torch.nn.functional import batch_norm, conv2d, cross_entropy, max_pool2d, mse_loss, one_hot
+
+from helpers.images import to_gray
 
 CORRECT, NOT_ATTEMPTED = "Correct", "Not attempted yet"
 
@@ -92,7 +94,7 @@ def _call(answer: Callable, case: Case) -> str:
 
 def _short(argument: Any) -> str:
     if not isinstance(argument, Tensor):
-        return repr(argument)
+        return argument.__name__ if inspect.isfunction(argument) else repr(argument)
     if argument.numel() <= 9:
         rounded = argument.double().round(decimals=3) if argument.is_floating_point() else argument
         return f"tensor({rounded.tolist()})"
@@ -630,3 +632,133 @@ def sign_step(answer: Callable) -> None:
         moved = [min(max(p + 0.1 * ((g > 0) - (g < 0)), 0), 1) for p, g in zip(picture, gradient, strict=True)]
         cases.append(Case((torch.tensor(picture), torch.tensor(gradient), 0.1), torch.tensor(moved), hint))
     check_function(answer, cases)
+
+
+# --- Lesson 8 --------------------------------------------------------------------------------------------------------
+
+
+def total_variation(answer: Callable) -> None:
+    """Checks ``answer(picture)``, ``(C, H, W)``: mean square of the differences to the right, plus of those down."""
+    cases = []
+    for picture, expected, hint in (
+        ([[[1.0, 1.0], [1.0, 1.0]]], 0.0, "Where all pixels are equal, nothing differs."),
+        ([[[0.0, 3.0, 3.0], [0.0, 3.0, 3.0]]], 4.5, "Squares; a mean for each direction; nothing across the edge."),
+        ([[[0.0, 1.0, 1.0], [2.0, 1.0, 1.0]]], 11 / 6, "The mean is 2/4 across and 4/3 down."),
+        ([[[0.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]], 0.5, "Channels are not neighbours of each other."),
+    ):
+        cases.append(Case((torch.tensor(picture),), expected, hint))
+    check_function(answer, cases)
+
+
+def octave_sizes(answer: Callable) -> None:
+    """Checks ``answer(height, width, octaves, scale)``: a list of (rows, columns), the smallest first."""
+    cases = []
+    for height, width, octaves, scale, hint in (
+        (100, 200, 1, 2, "One octave is the picture at its own size."),
+        (100, 200, 3, 2, "The smallest first, each scale times as large as the one before, the full size last."),
+        (160, 240, 4, 1.4, "Divide the full size by a power of scale, and round once, at the end."),
+    ):
+        sizes = [(round(height / scale**k), round(width / scale**k)) for k in reversed(range(octaves))]
+        cases.append(Case((height, width, octaves, scale), sizes, hint))
+    check_function(answer, cases)
+
+
+def guide_objective(answer: Callable) -> None:
+    """Checks ``answer(maps, guide)``, ``(C, H, W)`` and ``(C, h, w)``: best dot products with the guide, summed."""
+    generator, cases = torch.Generator().manual_seed(8), []
+    for size, guide_size, hint in (
+        ((2, 1, 1), (2, 1, 1), "With one place each, it is the dot product over the channels."),
+        ((2, 1, 1), (2, 1, 3), "Of the guide's places, the one whose dot product is largest: a maximum, not a sum."),
+        ((3, 2, 4), (3, 3, 1), "Each place of the maps finds its own best place; then sum over the maps' places."),
+    ):
+        maps, guide = torch.randn(size, generator=generator), torch.randn(guide_size, generator=generator)
+        best = torch.einsum("chw,cij->hwij", maps, guide).flatten(2).amax(dim=2).sum()
+        cases.append(Case((maps, guide), best, hint))
+    check_function(answer, cases)
+
+
+def small_dream(answer: Callable) -> None:
+    """Checks ``answer(maps_of, picture, steps, step_size)``: steps of equal size up half the squared norm of maps."""
+    generator, cases = torch.Generator().manual_seed(8), []
+    weight = torch.randn(4, 3, 3, 3, generator=generator)
+
+    def maps_of(picture: Tensor) -> Tensor:
+        return conv2d(picture, weight).relu()
+
+    for size, steps, step_size, hint in (
+        ((3, 6, 6), 1, 0.01, "One step: follow the maps back to the picture, divide by the root mean square, add."),
+        ((3, 7, 9), 4, 0.02, "Each step needs the maps and the gradient of the picture as it is by then."),
+        ((3, 6, 6), 6, 0.2, "Keep the picture within [0, 1] after each step."),
+    ):
+        x = start = 0.3 + 0.4 * torch.rand(size, generator=generator)
+        for _ in range(steps):
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(maps_of(x).square().sum() / 2, x)
+            x = (x + step_size * slope / slope.square().mean().sqrt()).clamp(0, 1)
+        cases.append(Case((maps_of, start, steps, step_size), x.detach(), hint))
+    check_function(answer, cases)
+
+
+# --- Lesson 9 --------------------------------------------------------------------------------------------------------
+
+
+def gram_of_batch(answer: Callable) -> None:
+    """Checks ``answer(maps)``, ``(N, C, H, W)`` to the Gram matrices ``(N, C, C)``, divided by C·H·W."""
+    generator, cases = torch.Generator().manual_seed(9), []
+    for shape, hint in (
+        ((1, 1, 1, 2), "With one channel it is the mean of its squares."),
+        ((1, 2, 2, 3), "Multiply two channels place by place and sum; then divide by C · H · W."),
+        ((3, 4, 3, 5), "Each picture has a matrix of its own: the result is (N, C, C)."),
+    ):
+        maps = torch.randn(shape, generator=generator)
+        cases.append(Case((maps,), torch.einsum("nihw,njhw->nij", maps, maps) / maps[0].numel(), hint))
+    check_function(answer, cases)
+
+
+def weighted_style_loss(answer: Callable) -> None:
+    """Checks ``answer(grams, targets, weights)``, dictionaries by layer: the weighted mean of the relative losses."""
+    near, far, big, cases = torch.eye(2), torch.tensor([[3.0, 1.0], [1.0, 0.0]]), torch.full((3, 3), 40.0), []
+    for grams, targets, weights, hint in (
+        ({"a": 0 * far}, {"a": far}, {"a": 1}, "With a Gram matrix of zeros, the relative loss is 1."),
+        ({"a": near}, {"a": far}, {"a": 7}, "Divide by the sum of the weights."),
+        ({"a": near, "b": 0.5 * big}, {"a": far, "b": big}, {"a": 1, "b": 3}, "Relative first, layer by layer."),
+        ({"a": 5 * far, "b": near}, {"a": far, "b": far}, {"b": 2}, "Only the layers in weights count."),
+    ):
+        losses = [w * mse_loss(grams[k], targets[k]) / targets[k].square().mean() for k, w in weights.items()]
+        cases.append(Case((grams, targets, weights), sum(losses) / sum(weights.values()), hint))
+    check_function(answer, cases)
+
+
+def kept_colours(answer: Callable) -> None:
+    """Checks ``answer(painted, photo)``, both ``(3, H, W)``: luma of one, chrominance of the other, in [0, 1]."""
+    grey, red, cases = torch.full((3, 1, 1), 0.5), torch.tensor([0.6, 0.3, 0.3]).view(3, 1, 1), []
+    for painted, photo, hint in (
+        (grey, red, "The luma is that of the first picture, the chrominance that of the second."),
+        (red, grey, "A grey photo has no chrominance: what was painted becomes grey."),
+        (torch.ones(3, 1, 1), red, "Keep the result within [0, 1]."),
+        (*torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(9)), ""),
+    ):
+        cases.append(Case((painted, photo), (to_gray(painted) + photo - to_gray(photo)).clamp(0, 1), hint))
+    check_function(answer, cases)
+
+
+def picture_step(answer: Callable) -> None:
+    """Checks ``answer(loss_of, picture, rate)``: one step downhill on the picture, and nothing else changed."""
+    weight = torch.linspace(-1, 2, 12, requires_grad=True)
+    picture, start = torch.full((12,), 0.4), torch.full((12,), 0.4)
+
+    def fault(got: Any, rate: float) -> str:
+        if isinstance(got, Tensor) and got.requires_grad:
+            return "gave a picture that still has a graph: detach it."
+        if not torch.equal(picture, start) or picture.requires_grad:
+            return "changed the picture it was given: work on picture.detach().clone()."
+        if weight.grad is not None:
+            return "left a gradient at the network's weights: torch.autograd.grad(loss, picture) stores none."
+        wrong = difference(got, (start - rate * weight.detach()).clamp(0, 1))
+        return wrong and f"with rate {rate} {wrong} Downhill: less rate times gradient, then within [0, 1]."
+
+    for rate in (0.1, 1.0):
+        weight.grad = None
+        if not _verdict(partial(answer, lambda x: (weight * x).sum(), picture, rate), partial(fault, rate=rate)):
+            return
+    report(CORRECT, "a step downhill, within [0, 1], and nothing else has changed.")

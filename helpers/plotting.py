@@ -202,6 +202,31 @@ def learning_curves(histories: Mapping[str, History]) -> Figure:
     return figure
 
 
+def curves(
+    values: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, xs: Sequence[Any] | None = None, log: bool = False
+) -> Figure:
+    """A line for each name.
+
+    Args:
+        values: by name, one for each place on the x axis.
+        xs: those places, numbers or names; by default 1, 2, 3 …
+        log: whether the y axis is logarithmic.
+    """
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    ax = figure.subplots()
+    for i, (name, line) in enumerate(values.items()):
+        look: dict[str, Any] = {"marker": "os^Dv"[i % 5], "markevery": -(-len(line) // 12), "markersize": 4}
+        ax.plot(range(1, len(line) + 1) if xs is None else xs, line, color=f"C{i}", label=name, **look)
+    if log:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.grid(alpha=0.3, which="both")
+    ax.legend(fontsize=8)
+    return figure
+
+
 def descent_paths(
     heights: Tensor,
     extent: tuple[float, float, float, float],

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, max_pool2d, pad, relu
 
-from helpers import attribution, features, filters, images, pretrained
+from helpers import attribution, dream, features, filters, images, pretrained
 from helpers.data import CLASSES, Batches
-from helpers.models import FashionNet, inference, output_size
+from helpers.models import FashionNet, inference, output_size, run_to
 from helpers.plotting import overlay
 from helpers.training import History, descend, hollows, train
 
@@ -600,6 +600,83 @@ def attribution_explorer(photo: str = "coffee", method: str = "occlusion") -> ip
     return ipw.VBox(
         [ipw.HBox(list(controls.values())), view["text"], ipw.HBox([view["photo"], view["map"]])],
     )
+
+
+# --- Lesson 8 --------------------------------------------------------------------------------------------------------
+
+
+def dream_explorer(photo: str = "chelsea", layer: str = "features.7") -> ipw.Widget:
+    """Lesson 8: a small photo and what a layer of the ImageNet network dreams into it, with the objective of both."""
+    model = pretrained.load()
+    names = ("chelsea", "coffee", "china", "flower", "astronaut", "rocket")
+    photos = {name: images.read(images.sample(name), size=160) for name in names}
+    layers = [f"features.{i}" for i in (3, 4, 6, 7, 9, 10, 11, 12)]
+    released: dict[str, Any] = {"continuous_update": False}
+    controls = {
+        "photo": ipw.Dropdown(options=list(photos), value=photo, description="photo"),
+        "layer": ipw.Dropdown(options=layers, value=layer, description="layer"),
+        "octaves": ipw.IntSlider(4, 1, 4, description="octaves", **released),
+        "steps": ipw.IntSlider(8, 1, 10, description="steps", **released),
+        "strength": ipw.FloatSlider(
+            0.015, min=0.005, max=0.04, step=0.005, description="strength", readout_format=".3f", **released
+        ),
+    }
+
+    def objective(picture: Tensor, layer: str) -> float:
+        with inference(model):
+            return dream.half_squared_norm(run_to(model, picture[None], [layer])[layer]).item()
+
+    @functools.cache
+    def draw(photo: str, layer: str, octaves: int, steps: int, strength: float) -> dict[str, bytes | str]:
+        picture = photos[photo]
+        options: dict[str, Any] = {"octaves": octaves, "steps": steps, "step_size": strength, "progress": False}
+        dreamt = dream.deep_dream(model, picture, layer, **options)
+        before, after = objective(picture, layer), objective(dreamt, layer)
+        pictures = {"photo": picture, "dream": dreamt}
+        shown = {n: _encode((255 * images.to_array(p)).round().astype(np.uint8)) for n, p in pictures.items()}
+        numbers = f"{before / 1e6:.2f} million before, {after / 1e6:.2f} million after"
+        text = f"<p>Objective: {numbers}, <b>{after / before:.1f} times as much</b></p>"
+        return {**shown, "text": text}
+
+    wide = ipw.Layout(width="360px")
+    view = {"photo": ipw.Image(layout=wide), "dream": ipw.Image(layout=wide), "text": ipw.HTML()}
+    _connect(controls, view, draw)
+    rows = [ipw.HBox(list(controls.values())[:2]), ipw.HBox(list(controls.values())[2:])]
+    return ipw.VBox([*rows, view["text"], ipw.HBox([view["photo"], view["dream"]])])
+
+
+# --- Lesson 9 --------------------------------------------------------------------------------------------------------
+
+
+def style_explorer(runs: Mapping[float, Sequence[tuple[int, Mapping[str, float], Tensor]]]) -> ipw.Widget:
+    """Lesson 9: move through snapshots of style transfer that were taken before, for several weights of the style.
+
+    Args:
+        runs: for each ``style_weight`` its snapshots: the step, the weighted losses, and the picture ``(3, H, W)``.
+    """
+    if not runs or not all(runs.values()):
+        raise ValueError("runs must have at least one snapshot for each style_weight")
+    ratios, middle = [(f"{ratio:g}", ratio) for ratio in runs], list(runs)[len(runs) // 2]
+    wide: dict[str, Any] = {"layout": ipw.Layout(width="480px")}
+    controls = {
+        "ratio": ipw.SelectionSlider(options=ratios, value=middle, description="style weight", **wide),
+        "snapshot": ipw.IntSlider(0, 0, max(map(len, runs.values())) - 1, description="snapshot", **wide),
+    }
+
+    @functools.cache
+    def draw(ratio: float, snapshot: int) -> dict[str, bytes | str]:
+        step, losses, picture = runs[ratio][min(snapshot, len(runs[ratio]) - 1)]
+        pixels = (255 * images.to_array(picture)).round().astype(np.uint8)
+        zoom = 480 / max(pixels.shape[:2])
+        parts = " + ".join(f"{name} {value:.3f}" for name, value in losses.items() if name != "total")
+        return {
+            "picture": _encode(cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)),
+            "text": f"<p>Step {step}: {parts} = <b>{losses['total']:.3f}</b></p>",
+        }
+
+    view = {"text": ipw.HTML(), "picture": ipw.Image(**wide)}
+    _connect(controls, view, draw)
+    return ipw.VBox([*controls.values(), *view.values()])
 
 
 # --- Shared by the explorers -----------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 
 def pytest_collectstart(collector):
-    """Do not compare stderr: progress bars and warnings differ from run to run."""
+    """Do not compare progress bars and warnings, which differ from run to run, nor animations: pictures prove nothing."""
     if collector.path and collector.path.suffix == ".ipynb" and hasattr(collector, "skip_compare"):
-        collector.skip_compare += ("stderr",)
+        collector.skip_compare += ("stderr", "image/webp")
 
 
 def pytest_collection_modifyitems(items):

@@ -1,0 +1,54 @@
+"""The explorer of lesson 8."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from test_widgets import decode, find
+
+from helpers import dream, images, models, pretrained, widgets
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    return widgets.dream_explorer()
+
+
+def set_to(explorer, **values):
+    for control, value in values.items():
+        find(explorer, control).value = value
+
+
+@pytest.mark.parametrize(
+    ("photo", "layer", "octaves", "steps", "strength"),
+    [
+        ("chelsea", "features.7", 4, 8, 0.015),
+        ("coffee", "features.4", 2, 3, 0.03),
+        ("rocket", "features.12", 1, 1, 0.005),
+    ],
+)
+def test_shows_what_a_direct_computation_gives(explorer, photo, layer, octaves, steps, strength):
+    set_to(explorer, photo=photo, layer=layer, octaves=octaves, steps=steps, strength=strength)
+    model, picture = pretrained.load(), images.read(images.sample(photo), size=160)
+    options = {"octaves": octaves, "steps": steps, "step_size": strength, "progress": False}
+    dreamt = dream.deep_dream(model, picture, layer, **options)
+    before, after = (
+        dream.half_squared_norm(models.run_to(model, p[None], [layer])[layer]).item() for p in (picture, dreamt)
+    )
+    *_, text, (shown, drawn) = (*explorer.children[:3], explorer.children[3].children)
+    assert np.abs(decode(shown).astype(float) - 255 * images.to_array(picture)).max() < 1
+    assert np.abs(decode(drawn).astype(float) - 255 * images.to_array(dreamt)).mean() < 1
+    numbers = [float(n) for n in re.findall(r"\d+\.\d+", text.value)]
+    assert numbers == pytest.approx([before / 1e6, after / 1e6, after / before], rel=0.02, abs=0.06)
+    assert after > before
+
+
+def test_sliders_wait_for_their_release_and_what_was_drawn_is_kept(explorer):
+    assert not any(find(explorer, name).continuous_update for name in ("octaves", "steps", "strength"))
+    set_to(explorer, octaves=1, steps=2)
+    set_to(explorer, steps=3)
+    start = time.process_time()
+    set_to(explorer, steps=2)
+    set_to(explorer, steps=3)
+    assert time.process_time() - start < 0.05

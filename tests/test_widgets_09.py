@@ -1,0 +1,57 @@
+"""The explorer of lesson 9: it shows the snapshots that it was given."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from test_widgets import decode, find
+
+from helpers import widgets
+
+
+def snapshot(step, colour, size=(3, 5)):
+    losses = {"content": 0.5 * step, "style": 2.0, "variation": 0.125, "total": 0.5 * step + 2.125}
+    return step, losses, torch.tensor(colour).view(3, 1, 1).expand(3, *size)
+
+
+RUNS = {
+    0.5: [snapshot(1, (1.0, 0.0, 0.0))],
+    4: [snapshot(1, (0.0, 1.0, 0.0), (2, 3)), snapshot(6, (0.0, 0.0, 1.0), (4, 6))],
+    20: [snapshot(1, (0.2, 0.4, 0.6)), snapshot(6, (0.0, 0.0, 0.0)), snapshot(11, (1.0, 1.0, 1.0))],
+}
+
+
+@pytest.mark.parametrize(("ratio", "place"), [(4, 0), (4, 1), (20, 2), (20, 0), (0.5, 0)])
+def test_shows_the_chosen_snapshot_and_its_losses(ratio, place):
+    explorer = widgets.style_explorer(RUNS)
+    find(explorer, "style weight").value, find(explorer, "snapshot").value = ratio, place
+    text, picture = explorer.children[2:]
+    step, losses, expected = RUNS[ratio][place]
+    assert f"Step {step}:" in text.value
+    assert (
+        f"content {losses['content']:.3f} + style 2.000 + variation 0.125 = <b>{losses['total']:.3f}</b>" in text.value
+    )
+    shown = decode(picture)
+    assert shown.shape[1] == 480
+    assert np.abs(shown.reshape(-1, 3) - 255 * expected[:, 0, 0].numpy()).max() < 1
+
+
+def test_a_picture_is_made_larger_and_not_turned():
+    picture = torch.rand(3, 12, 20, generator=torch.Generator().manual_seed(0))
+    explorer = widgets.style_explorer({1: [(1, {"total": 1.0}, picture)]})
+    small = cv2.resize(decode(explorer.children[3]).astype(np.uint8), (20, 12), interpolation=cv2.INTER_AREA)
+    assert np.abs(small / 255 - picture.permute(1, 2, 0).numpy()).mean() < 0.1
+
+
+def test_a_shorter_run_stays_at_its_last_snapshot():
+    explorer = widgets.style_explorer(RUNS)
+    find(explorer, "snapshot").value = 2
+    assert "Step 6:" in explorer.children[2].value
+    find(explorer, "style weight").value = 0.5
+    assert "Step 1:" in explorer.children[2].value
+
+
+@pytest.mark.parametrize("runs", [{}, {1: []}])
+def test_runs_without_snapshots_are_refused(runs):
+    with pytest.raises(ValueError, match="at least one snapshot"):
+        widgets.style_explorer(runs)
