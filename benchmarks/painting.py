@@ -43,9 +43,10 @@ class Result:
 
 
 def pictures(size: int) -> tuple[Tensor, Tensor]:
-    """A photo and a style picture, the longer side ``size``, each ``(1, 3, H, W)``."""
-    painting = ROOT / "data" / "images" / "style_swirls.jpg"
-    return images.read(images.sample("chelsea"), size)[None], images.read(painting, size)[None]
+    """A photo, the longer side ``size``, and a style picture as large as that, as both recipes have it."""
+    photo = images.read(images.sample("chelsea"), size)[None]
+    painting = images.read(ROOT / "data" / "images" / "style_swirls.jpg")[None]
+    return photo, images.resized(painting, photo.shape[2:]).clamp(0, 1)
 
 
 # --- The recipes' losses, written the way they write them ------------------------------------------------------------

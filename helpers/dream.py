@@ -6,6 +6,7 @@ there is.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
@@ -132,7 +133,7 @@ def deep_dream(
     sizes = _octaves(model, layer, original, octaves, octave_scale)
     walk = _walk(model, layer, original, objective, sizes, steps, step_size, jitter, smoothing, seed)
     base = dreamt = original
-    with suppress(KeyboardInterrupt):
+    with gradients(model), suppress(KeyboardInterrupt):
         bar = tqdm(walk, total=steps * len(sizes), disable=not progress)
         for i, (value, base, dreamt) in enumerate(bar, start=1):  # noqa: B007 - base is for after the loop
             if callback:
@@ -174,7 +175,7 @@ def zoom(
     options: dict[str, Any] = {"channel": channel, "guide": guide, "step_size": step_size, "progress": False}
     made = [deep_dream(model, picture, layer, seed=seed, **options)]
     objective = _dream_objective(model, layer, channel, guide)
-    with suppress(KeyboardInterrupt):
+    with gradients(model), suppress(KeyboardInterrupt):
         for i in tqdm(range(1, frames), disable=not progress, unit="frame"):
             size = scaled(made[-1], 1)
             frame = center_crop(resized(made[-1], scaled(made[-1], rate)), list(size))[None].clamp(0, 1)
@@ -199,7 +200,7 @@ def _dream_objective(
 def _octaves(model: nn.Module, layer: str, picture: Tensor, count: int, scale: float) -> list[tuple[int, int]]:
     """The sizes to dream at, the least first."""
     sizes = [scaled(picture, scale**-k) for k in reversed(range(count))]
-    return [size for size in sizes if fits(model, [layer], size)]
+    return list(itertools.dropwhile(lambda size: not fits(model, [layer], size), sizes))
 
 
 def _walk(
@@ -222,8 +223,7 @@ def _walk(
         dreamt = (base + detail).clamp(0, 1)
         for _ in range(steps):
             shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
-            with gradients(model):
-                dreamt, value = _step(model, dreamt, layer, objective, shift, step_size, smoothing)
+            dreamt, value = _step(model, dreamt, layer, objective, shift, step_size, smoothing)
             yield value, base, dreamt
 
 

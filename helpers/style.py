@@ -58,15 +58,34 @@ def gram_matrix(maps: Tensor) -> Tensor:
     """How much each pair of channels is active at the same places: ``(N, C, H, W)`` to ``(N, C, C)``.
 
     The products of two maps, summed over the places and divided by C·H·W, so that neither the picture's size nor the
-    number of channels makes it larger.
+    number of channels makes it larger; in float32 or better, also for maps of less precision.
     """
-    rows = maps.flatten(2)
-    return rows @ rows.mT / (rows.shape[1] * rows.shape[2])
+    places = maps.movedim(1, -1).flatten(1, 2)  # (N, H·W, C): no copy where the channels come last in memory
+    return _Products.apply(places) / (places.shape[1] * places.shape[2])
+
+
+class _Products(torch.autograd.Function):
+    """The transpose of a matrix times the matrix, ``(N, P, C)`` to ``(N, C, C)``.
+
+    Followed back by autograd, each of the two factors gets a gradient of its own, in an order of its own in memory:
+    that took half the time of a step.
+    """
+
+    @staticmethod
+    def forward(ctx, matrix: Tensor) -> Tensor:
+        ctx.save_for_backward(matrix)
+        matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))  # sums of many products want it
+        return matrix.mT @ matrix
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (matrix,) = ctx.saved_tensors
+        return matrix @ (gradient + gradient.mT).to(matrix.dtype)
 
 
 def content_loss(maps: Tensor, target: Tensor) -> Tensor:
     """Mean square of the difference of two pictures' maps, in units of the target's own mean square; one number."""
-    return _relative(maps, target)
+    return _relative(maps.to(target.dtype), target)
 
 
 def style_loss(maps: Tensor, target: Tensor) -> Tensor:
@@ -124,7 +143,7 @@ class Goal:
     def of(cls, model: nn.Module, content: Tensor, style: Tensor, weights: Weights, margin: int) -> "Goal":
         """Computed once, from two pictures ``(1, 3, H, W)``, seen with a mirrored margin around them."""
         with inference(model):
-            maps = _maps(model, content, list(weights.content), margin)
+            maps = {name: m.float() for name, m in _maps(model, content, list(weights.content), margin).items()}
             seen = _maps(model, style, weights.layers if weights.style else [], margin)
         grams = {name: gram_matrix(seen[name]) for name in weights.style}
         if weights.style:
@@ -147,7 +166,7 @@ class Goal:
 
 
 def _strength(maps: Tensor) -> float:
-    return maps.square().mean().sqrt().clamp(min=1e-6).item()
+    return maps.float().square().mean().sqrt().clamp(min=1e-6).item()
 
 
 def _maps(model: nn.Module, picture: Tensor, layers: list[str], margin: int) -> dict[str, Tensor]:
@@ -156,8 +175,7 @@ def _maps(model: nn.Module, picture: Tensor, layers: list[str], margin: int) -> 
     margin = min(margin, *(n - 1 for n in picture.shape[2:]))
     framed = F.pad(picture, (margin,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
     with mixed_precision(picture.device):
-        outputs = run_to(model, framed, layers)
-    return {name: maps.float() for name, maps in outputs.items()}  # sums of many products want float32
+        return run_to(model, framed, layers)
 
 
 # --- The transfer ----------------------------------------------------------------------------------------------------

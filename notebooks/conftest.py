@@ -2,7 +2,7 @@
 
 
 def pytest_collectstart(collector):
-    """Do not compare progress bars and warnings, which differ from run to run, nor animations: pictures prove nothing."""
+    """Do not compare progress bars and warnings, which differ from run to run, nor animations, as other pictures."""
     if collector.path and collector.path.suffix == ".ipynb" and hasattr(collector, "skip_compare"):
         collector.skip_compare += ("stderr", "image/webp")
 

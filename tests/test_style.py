@@ -67,6 +67,16 @@ def test_gram_matrix_by_loop_and_its_laws(n, c, h, w, seed):
     torch.testing.assert_close(style.gram_matrix(torch.cat([maps, maps], dim=3)), gram)  # twice the size
 
 
+def test_gram_matrix_is_followed_back_as_autograd_would():
+    maps = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 3, 3, dtype=torch.float64)  # not symmetric
+    rows = maps.flatten(2)
+    (expected,) = torch.autograd.grad((weights * (rows @ rows.mT)).sum() / 60, maps)
+    (gradient,) = torch.autograd.grad((weights * style.gram_matrix(maps)).sum(), maps)
+    torch.testing.assert_close(gradient, expected)
+    assert torch.autograd.gradcheck(style.gram_matrix, maps)
+
+
 def test_losses_are_0_for_the_same_and_1_for_nothing(network, photo):
     maps = maps_of(network, photo)
     gram = style.gram_matrix(maps)
