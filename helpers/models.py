@@ -299,11 +299,11 @@ def fits(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """The layer of that name; the error for a wrong one names those that there are."""
-    layers = dict(model.named_modules())
-    if name not in layers:
-        leaves = [known for known, layer in layers.items() if not list(layer.children())]
-        raise ValueError(f"{type(model).__name__} has no layer {name!r}; it has {', '.join(leaves)}")
-    return layers[name]
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        leaves = [known for known, layer in model.named_modules() if not list(layer.children())]
+        raise ValueError(f"{type(model).__name__} has no layer {name!r}; it has {', '.join(leaves)}") from None
 
 
 def device_of(model: nn.Module) -> torch.device:
