@@ -40,6 +40,8 @@ STYLE_LAYERS: dict[str, dict[str, float]] = {
 }
 
 SMALLEST = 64  # pixels of the longer side, where coarse to fine begins
+# Of a pixel in one step. L-BFGS, which knows the curvature only from its first short steps, would overshoot with it.
+MOST_CHANGE = 0.1
 
 OPTIMIZERS: dict[str, Callable[[Tensor], Optimizer]] = {
     # One evaluation in each step, and no stopping by itself: the relative losses have small gradients.
@@ -312,7 +314,8 @@ def _descend(
         current = picture.detach().clone()
         stepper.step(closure)
         with torch.no_grad():
-            picture.clamp_(0, 1)
+            change = (picture - current).clamp(-MOST_CHANGE, MOST_CHANGE)
+            picture.copy_(current + change).clamp_(0, 1)
         values = {name: loss.item() for name, loss in losses.items()}
         if values["total"] < least:
             best, least = current, values["total"]

@@ -262,6 +262,24 @@ def test_every_step_stays_a_picture_and_nothing_piles_up(network, photo, paintin
     assert min(totals) < 0.7 * totals[0]
 
 
+def test_no_step_overshoots(network, photo, painting):
+    pictures, totals = [], []
+    options = {"coarse_to_fine": False, "steps": 12, "style_weight": 12}
+    for sample in ("chelsea", "coffee"):
+        style.stylize(
+            network,
+            images.read(images.sample(sample), size=64),
+            FOLDER / "style_stained_glass.jpg",
+            **options,
+            **QUIET,
+            callback=lambda i, losses, x: (pictures.append(x), totals.append(losses["total"])),
+        )
+    for i in range(1, 24):
+        if i != 12:
+            assert (pictures[i] - pictures[i - 1]).abs().max() < 0.1 + 1e-5
+    assert max(totals) < 2 * max(totals[0], totals[12])
+
+
 def test_a_seed_paints_the_same_again(network, photo, painting):
     first, again, other = (style.stylize(network, photo, painting, start="noise", seed=s, **SHORT) for s in (1, 1, 2))
     assert torch.equal(first, again)
