@@ -641,7 +641,11 @@ def total_variation(answer: Callable) -> None:
     """Checks ``answer(picture)``, ``(C, H, W)``: mean square of the differences to the right, plus of those down."""
     cases = []
     for picture, expected, hint in (
-        ([[[1.0, 1.0], [1.0, 1.0]]], 0.0, "Where all pixels are equal, nothing differs."),
+        (
+            [[[1.0, 1.0], [1.0, 1.0]]],
+            0.0,
+            "Where all pixels are equal, nothing differs. The first axis is the channels.",
+        ),
         ([[[0.0, 3.0, 3.0], [0.0, 3.0, 3.0]]], 4.5, "Squares; a mean for each direction; nothing across the edge."),
         ([[[0.0, 1.0, 1.0], [2.0, 1.0, 1.0]]], 11 / 6, "The mean is 2/4 across and 4/3 down."),
         ([[[0.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]], 0.5, "Channels are not neighbours of each other."),
@@ -654,7 +658,7 @@ def octave_sizes(answer: Callable) -> None:
     """Checks ``answer(height, width, octaves, scale)``: a list of (rows, columns), the smallest first."""
     cases = []
     for height, width, octaves, scale, hint in (
-        (100, 200, 1, 2, "One octave is the picture at its own size."),
+        (100, 200, 1, 2, "One octave is the picture at its own size, (rows, columns): the height first."),
         (100, 200, 3, 2, "The smallest first, each scale times as large as the one before, the full size last."),
         (160, 240, 4, 1.4, "Divide the full size by a power of scale, and round once, at the end."),
     ):
@@ -685,8 +689,18 @@ def small_dream(answer: Callable) -> None:
     def maps_of(picture: Tensor) -> Tensor:
         return conv2d(picture, weight).relu()
 
+    def dream(maps_of: Callable, picture: Tensor, steps: int, step_size: float) -> Any:
+        before = picture.clone()
+        got = answer(maps_of, picture, steps, step_size)
+        changed = isinstance(got, Tensor) and not torch.equal(picture, before)
+        return "a picture that has changed the one it was given: begin with picture.clone()" if changed else got
+
     for size, steps, step_size, hint in (
-        ((3, 6, 6), 1, 0.01, "One step: follow the maps back to the picture, divide by the root mean square, add."),
+        (
+            *((3, 6, 6), 1, 0.01),
+            "One step: follow the maps back to the picture, divide by the root mean square, times step_size, and add "
+            "(a minus would go downhill).",
+        ),
         ((3, 7, 9), 4, 0.02, "Each step needs the maps and the gradient of the picture as it is by then."),
         ((3, 6, 6), 6, 0.2, "Keep the picture within [0, 1] after each step."),
     ):
@@ -696,7 +710,7 @@ def small_dream(answer: Callable) -> None:
             (slope,) = torch.autograd.grad(maps_of(x).square().sum() / 2, x)
             x = (x + step_size * slope / slope.square().mean().sqrt()).clamp(0, 1)
         cases.append(Case((maps_of, start, steps, step_size), x.detach(), hint))
-    check_function(answer, cases)
+    check_function(dream, cases)
 
 
 # --- Lesson 9 --------------------------------------------------------------------------------------------------------

@@ -122,9 +122,10 @@ def deep_dream(
     Raises:
         ValueError: no such layer or channel, or a picture that is too small for the layer, or too large.
     """
-    if octaves < 1 or steps < 1 or not octave_scale > 1:
+    if octaves < 1 or steps < 1 or not octave_scale > 1 or jitter < 0 or smoothing < 0:
         raise ValueError(
-            f"octaves and steps must be at least 1, and octave_scale above 1, not {octaves}, {steps} and {octave_scale}"
+            "octaves and steps must be at least 1, octave_scale above 1, jitter and smoothing not below 0, "
+            f"and they are {octaves}, {steps}, {octave_scale}, {jitter} and {smoothing}"
         )
     layer = layer or default_for(model, LAYERS, "layer")
     original = images.read(picture)[None].to(device_of(model))
@@ -191,7 +192,7 @@ def _dream_objective(
     if guide is None:
         return lambda output: half_squared_norm(part(output, channel))
     picture = images.read(guide, size=GUIDE_SIZE)[None].to(device_of(model))
-    check_size(model, [layer], picture)
+    check_size(model, [layer], picture, f"the guide, made {GUIDE_SIZE} pixels wide or high at most,")
     with inference(model):
         wanted = part(run_to(model, picture, [layer])[layer], channel)
     return lambda output: likeness(part(output, channel), wanted)

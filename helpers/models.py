@@ -3,6 +3,7 @@
 Each takes pictures in [0, 1] and normalises them itself, where it wants them normalised; each gives logits.
 """
 
+import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -266,8 +267,10 @@ def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tens
 MOST_PIXELS = 4_000_000
 
 
-def check_size(model: nn.Module, layers: Sequence[str], picture: Tensor) -> None:
+def check_size(model: nn.Module, layers: Sequence[str], picture: Tensor, name: str = "the picture") -> None:
     """Refuse a picture ``(…, H, W)`` that is too small for the named layers to give anything, or too large to work on.
+
+    The message calls it by ``name``.
 
     Raises:
         ValueError: with the picture's size, and the least or the largest that would do.
@@ -275,13 +278,13 @@ def check_size(model: nn.Module, layers: Sequence[str], picture: Tensor) -> None
     height, width = picture.shape[-2:]
     if height * width > MOST_PIXELS:
         raise ValueError(
-            f"the picture is {height} × {width} pixels, and {MOST_PIXELS:,} in all is the most that is worked on; "
+            f"{name} is {height} × {width} pixels, and {MOST_PIXELS:,} in all is the most that is worked on; "
             "images.read(picture, size=640) makes it smaller"
         )
     if not fits(model, layers, (height, width)):
         least = next(size for size in range(1, 10_000) if fits(model, layers, (size, size)))
         raise ValueError(
-            f"the picture is {height} × {width} pixels, and {', '.join(layers)} of {type(model).__name__} "
+            f"{name} is {height} × {width} pixels, and {', '.join(layers)} of {type(model).__name__} "
             f"need{'s' if len(layers) == 1 else ''} at least {least} × {least}"
         )
 
@@ -298,12 +301,15 @@ def fits(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """The layer of that name; the error for a wrong one names those that there are."""
+    """The layer of that name; the error for a wrong one names those that are spelt nearly so, or the upper ones."""
+    if not isinstance(name, str):
+        raise ValueError(f"a layer is named by text, such as 'features.0', not by {name!r}")
     try:
         return model.get_submodule(name)
     except AttributeError:
-        leaves = [known for known, layer in model.named_modules() if not list(layer.children())]
-        raise ValueError(f"{type(model).__name__} has no layer {name!r}; it has {', '.join(leaves)}") from None
+        known = [layer for layer, _ in model.named_modules() if layer]
+        near = difflib.get_close_matches(name, known) or [layer for layer in known if layer.count(".") < 2]
+        raise ValueError(f"{type(model).__name__} has no layer {name!r}; it has {', '.join(near)}") from None
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -47,7 +47,7 @@ def show_animation(pictures: Sequence[Tensor], alt: str, milliseconds: int = 80)
     frames = [PIL.Image.fromarray((255 * to_array(picture)).round().astype(np.uint8)) for picture in pictures]
     file = io.BytesIO()
     frames[0].save(
-        file, "webp", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, quality=50, method=4
+        file, "webp", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, quality=40, method=4
     )
     display(Image(file.getvalue(), format="webp", alt=alt))
 

@@ -244,7 +244,10 @@ def stylize(
     weights = Weights(_shares(content_layers, content_weight), _shares(style_layers, style_weight), tv_weight)
     if not weights.layers and tv_weight == 0:
         raise ValueError("content_weight, style_weight and tv_weight must not be 0 all three")
-    colored, example = _read(model, content, weights.layers), _read(model, style, list(weights.style))
+    colored, example = (
+        _read(model, content, weights.layers, "the picture"),
+        _read(model, style, list(weights.style), "the style picture"),
+    )
     original = colored
     if keep_colors:
         original, example = (to_gray(each).expand_as(each) for each in (colored, example))
@@ -275,9 +278,9 @@ def _shares(layers: Mapping[str, float], weight: float) -> dict[str, float]:
     return {name: weight * each / total for name, each in layers.items()} if weight else {}
 
 
-def _read(model: nn.Module, source: Source, layers: list[str]) -> Tensor:
+def _read(model: nn.Module, source: Source, layers: list[str], name: str) -> Tensor:
     picture = images.read(source)[None].to(device_of(model))
-    check_size(model, layers, picture)
+    check_size(model, layers, picture, name)
     return picture
 
 

@@ -85,6 +85,7 @@ def test_a_right_answer_passes(check, answer, capsys):
         (checks.small_dream, lambda *a: dreamt(*a, gradient_of=lambda m, p: slope(m, p, 1)), "follow the maps back"),
         (checks.small_dream, dreamt_with_one_gradient, "as it is by then"),
         (checks.small_dream, lambda *a: dreamt(*a, clamp=False), "within [0, 1]"),
+        (checks.small_dream, lambda m, p, n, size: p.copy_(dreamt(m, p, n, size)), "begin with picture.clone()"),
     ],
 )
 def test_a_wrong_answer_gets_its_hint(check, answer, hint, capsys):

@@ -94,7 +94,7 @@ def test_one_picture_gives_maps_without_n(fashion_net, garments):
 
 
 def test_a_wrong_layer_is_answered_with_the_right_ones(fashion_net, garments):
-    with pytest.raises(ValueError, match=r"no layer 'conv1'; it has features.0, features.1"):
+    with pytest.raises(ValueError, match=r"no layer 'conv1'; it has features, features.0, features.1"):
         features.activations(fashion_net, garments, ["conv1"])
     unused = nn.ModuleDict({"a": nn.Identity(), "b": nn.Identity()})
     unused.forward = lambda x: unused["a"](x)

@@ -146,6 +146,13 @@ def test_run_to_says_what_it_cannot_find():
             models.run_to(Twice(), torch.randn(1, 1, 12, 12), layers)
 
 
+def test_a_layer_that_is_spelt_nearly_so_is_named():
+    with pytest.raises(ValueError, match=r"no layer 'features\.77'; it has features\.7"):
+        models.find_layer(vgg16(), "features.77")
+    with pytest.raises(ValueError, match=r"named by text.*not by 7"):
+        models.find_layer(Twice(), 7)
+
+
 def test_size_is_checked_with_numbers():
     net = nn.Sequential(nn.Conv2d(3, 2, 5), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3))
     models.check_size(net, ["2"], torch.zeros(3, 10, 50))
