@@ -174,10 +174,13 @@ def _strength(maps: Tensor) -> float:
 def _maps(model: nn.Module, picture: Tensor, layers: list[str], margin: int) -> dict[str, Tensor]:
     if not layers:
         return {}
-    margin = min(margin, *(n - 1 for n in picture.shape[2:]))
-    framed = F.pad(picture, (margin,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
     with mixed_precision(picture.device):
-        return run_to(model, framed, layers)
+        return run_to(model, _framed(picture, margin), layers)
+
+
+def _framed(picture: Tensor, margin: int) -> Tensor:
+    margin = min(margin, *(n - 1 for n in picture.shape[2:]))
+    return F.pad(picture, (margin,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
 
 
 # --- The transfer ----------------------------------------------------------------------------------------------------
@@ -234,10 +237,10 @@ def stylize(
         ValueError: no such layer or optimiser, no loss at all, a negative weight, or a picture that is too small for
             the layers, or too large.
     """
-    if optimizer not in OPTIMIZERS or steps < 1 or not style_scale > 0 or margin < 0:
+    if optimizer not in OPTIMIZERS or steps < 1 or not style_scale > 0 or margin < 0 or tv_weight < 0:
         raise ValueError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)}, steps at least 1, style_scale above 0 and margin "
-            f"not below 0, and they are {optimizer!r}, {steps}, {style_scale} and {margin}"
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, steps at least 1, style_scale above 0, margin "
+            f"and tv_weight not negative; they are {optimizer!r}, {steps}, {style_scale}, {margin} and {tv_weight}"
         )
     content_layers = content_layers or default_for(model, CONTENT_LAYERS, "content_layers")
     style_layers = style_layers or default_for(model, STYLE_LAYERS, "style_layers")
@@ -261,7 +264,9 @@ def stylize(
         count = itertools.count(1)
         for size in sizes:
             style_size = scaled(example, style_scale * max(size) / max(example.shape[2:]))
-            goal = Goal.of(model, resized(original, size), resized(example, style_size), weights, margin)
+            scaled_example = resized(example, style_size)
+            check_size(model, list(weights.style), _framed(scaled_example, margin), "the style, scaled and framed,")
+            goal = Goal.of(model, resized(original, size), scaled_example, weights, margin)
             run = _descend(model, goal, resized(best, size), steps, optimizer)
             for losses, current, best in run:  # noqa: B007 - kept for after the loop, and for an interrupt
                 bar.update()
