@@ -308,17 +308,14 @@ def maximize(
     generator = torch.Generator().manual_seed(seed)
     begin = blank(model, (3, *size)) + 0.5 if start is None else images.read(start)[None].to(device_of(model))
     check_size(model, [layer], begin)
-    analyse, compose = BASES[basis]
-    colors = _colors().to(begin)
-    weights = analyse(torch.einsum("dc,nchw->ndhw", colors.inverse(), begin.clamp(0.01, 0.99).logit()))
+    weights = _taken_apart(begin, basis)
     if start is None:
         weights = weights + 0.01 * torch.randn(weights.shape, generator=generator).to(weights)
     weights.requires_grad_()
     optimizer, picture, awake = torch.optim.Adam([weights], lr=learning_rate), begin, False
     with gradients(model), tqdm(total=steps, disable=not progress) as bar, suppress(KeyboardInterrupt):
         for step in range(1, steps + 1):
-            logits = torch.einsum("cd,ndhw->nchw", colors, compose(weights, begin.shape[2:]))
-            seen = logits.sigmoid()
+            seen = _put_together(weights, basis, begin.shape[2:])
             seen_by_model = _transformed(seen, transform, generator).contiguous(memory_format=torch.channels_last)
             with mixed_precision(seen.device), nullcontext() if awake else ReLUs(_waking):
                 output = run_to(model, seen_by_model, [layer])[layer]
@@ -332,6 +329,18 @@ def maximize(
             if callback:
                 callback(step, value.item(), picture[0])
     return picture[0]
+
+
+def _taken_apart(picture: Tensor, basis: str) -> Tensor:
+    """A picture as the numbers that are learned: its logits, along the colours of photographs, in the basis."""
+    logits = picture.clamp(0.01, 0.99).logit()
+    return BASES[basis][0](torch.einsum("dc,nchw->ndhw", _colors().to(picture).inverse(), logits))
+
+
+def _put_together(weights: Tensor, basis: str, size: Sequence[int]) -> Tensor:
+    """The picture ``(1, 3, H, W)`` that those numbers stand for."""
+    logits = BASES[basis][1](weights, size)
+    return torch.einsum("cd,ndhw->nchw", _colors().to(logits), logits).sigmoid()
 
 
 @functools.cache
