@@ -181,9 +181,12 @@ def our_way(recipe: str, size: int, wanted: float) -> tuple[float, float]:
     return timed[-1]
 
 
-def plain_dream(size: int, layer: str, octaves: int = 4, steps: int = 10) -> Tensor:
-    """The ten lines: the whole network, float32, PyTorch's own order of the axes."""
-    model, kept = pretrained.load(), {}
+def plain_dream(size: int, layer: str, frozen: bool, octaves: int = 4, steps: int = 10) -> Tensor:
+    """The ten lines: the whole network, float32, PyTorch's own order of the axes, no jitter and no smoothing.
+
+    Networks come from torchvision with weights that ask for gradients, and so they get them, unless ``frozen``.
+    """
+    model, kept = pretrained.load().requires_grad_(not frozen), {}
     model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: kept.update(maps=output))
     photo, _ = pictures(size)
     picture = photo
@@ -202,7 +205,8 @@ def dream_seconds(way: str, size: int, calls: int) -> tuple[float, None]:
     model, (photo, _) = pretrained.load(), pictures(size)
     ways = {
         "the course": lambda: dream.deep_dream(model, photo[0], "features.7", progress=False),
-        "ten plain lines": lambda: plain_dream(size, "features.7"),
+        "ten plain lines": lambda: plain_dream(size, "features.7", frozen=False),
+        "ten plain lines, weights frozen": lambda: plain_dream(size, "features.7", frozen=True),
     }
     seconds = list(_repeated(ways[way], calls + 1))
     return statistics.median(seconds[1:]), None
@@ -257,8 +261,9 @@ def main(size: int = 256) -> None:
         task = f"style transfer, {size} pixels, to the loss of {steps:,} steps of {recipe}"
         theirs = alone(recipes_way, task, "the recipe", recipe, size, steps)
         results += [theirs, alone(our_way, task, "the course", recipe, size, theirs.loss)]
-    for way in ("ten plain lines", "the course"):
-        results.append(alone(dream_seconds, "deep dream, 320 pixels, 40 steps", way, way, 320, 9))
+    for pixels in (320, 448):
+        for way in ("ten plain lines", "ten plain lines, weights frozen", "the course"):
+            results.append(alone(dream_seconds, f"deep dream, {pixels} pixels, 40 steps", way, way, pixels, 9))
     results.append(alone(stylize_seconds, "style transfer, 320 pixels, defaults", "the course", "", 320, 2))
     print(f"\n{machine()}\n\n{table(results)}")
     record = {"command": "make bench", "machine": machine(), "results": [asdict(r) for r in results]}

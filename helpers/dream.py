@@ -221,7 +221,7 @@ def _walk(
     for size in sizes:
         detail = resized(dreamt - base, size)
         base = resized(original, size)
-        dreamt = (base + detail).clamp(0, 1)
+        dreamt = (base + detail).clamp(0, 1).contiguous(memory_format=torch.channels_last)
         for _ in range(steps):
             shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
             dreamt, value = _step(model, dreamt, layer, objective, shift, step_size, smoothing)
@@ -243,16 +243,16 @@ def _step(
     smoothing: float,
 ) -> tuple[Tensor, float]:
     """One step uphill, and the objective before it."""
-    shifted = picture.roll(tuple(shift), dims=(2, 3)).contiguous(memory_format=torch.channels_last).requires_grad_()
+    shifted = picture.roll(tuple(shift), dims=(2, 3)).requires_grad_()
     with mixed_precision(shifted.device):
         output = run_to(model, shifted, [layer])[layer]
     value = objective(output.float())
     (gradient,) = torch.autograd.grad(value, shifted)
     if smoothing > 0:
         gradient = gaussian_blur(gradient, [2 * math.ceil(2 * smoothing) + 1] * 2, [smoothing] * 2)
-    gradient = gradient / gradient.square().mean().sqrt().clamp(min=1e-12)
+    root_mean_square = torch.linalg.vector_norm(gradient).item() / math.sqrt(gradient.numel())
     uphill = gradient.roll((-shift[0], -shift[1]), dims=(2, 3))
-    return (picture + step_size * uphill).clamp(0, 1), value.item()
+    return picture.add(uphill, alpha=step_size / max(root_mean_square, 1e-12)).clamp_(0, 1), value.item()
 
 
 # --- Activation maximisation -----------------------------------------------------------------------------------------

@@ -40,9 +40,13 @@ def test_ours_comes_to_what_is_wanted_and_no_further(recipe):
 
 
 def test_the_plain_dream_climbs_too():
-    picture = painting.plain_dream(80, "features.7", octaves=2, steps=2)
+    picture = painting.plain_dream(80, "features.7", frozen=True, octaves=2, steps=2)
     assert picture.shape == (1, 3, 53, 80)
     assert 0 <= picture.min() <= picture.max() <= 1
+    model, (photo, _) = pretrained.load(), painting.pictures(80)
+    before, after = (model.features[:8](x).square().sum() for x in (photo, picture))
+    assert after > 2 * before
+    assert painting.plain_dream(80, "features.7", frozen=False, octaves=2, steps=2).equal(picture)
 
 
 def test_each_way_stands_beside_ours():
