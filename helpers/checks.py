@@ -44,7 +44,7 @@ def check_function(answer: Callable, cases: Iterable[Case]) -> None:
         try:
             got = answer(*case.arguments)
         except Exception as error:
-            return report("Not yet", f"{_call(answer, case)} raised {type(error).__name__}: {error}")
+            return report("Not yet", f"{_call(answer, case)} {_raised(error)}")
         if got is None or got is ...:
             return report(
                 NOT_ATTEMPTED, "the function gives nothing back so far (is there a return?)." if count == 0 else ""
@@ -53,6 +53,12 @@ def check_function(answer: Callable, cases: Iterable[Case]) -> None:
             return report("Not yet", f"{_call(answer, case)} {fault}" + (f" {case.hint}" if case.hint else ""))
         count += 1
     return report(CORRECT, f"{count} of {count} cases.")
+
+
+def _raised(error: Exception) -> str:
+    """The error in words, with a hint where torch's own message does not say what is missing."""
+    hint = " What it was computed from needs requires_grad_()." if "does not require grad" in str(error) else ""
+    return f"raised {type(error).__name__}: {error}{hint}"
 
 
 def difference(got: Any, expected: Any, tolerance: float = 1e-4) -> str:
@@ -405,7 +411,7 @@ def _verdict(call: Callable[[], Any], fault_of: Callable[[Any], str]) -> bool:
     try:
         got = call()
     except Exception as error:
-        report("Not yet", f"your function raised {type(error).__name__}: {error}")
+        report("Not yet", f"your function {_raised(error)}")
         return False
     if got is None or got is ...:
         report(NOT_ATTEMPTED, "the function gives nothing back so far (is there a return?).")
@@ -692,14 +698,17 @@ def small_dream(answer: Callable) -> None:
     def dream(maps_of: Callable, picture: Tensor, steps: int, step_size: float) -> Any:
         before = picture.clone()
         got = answer(maps_of, picture, steps, step_size)
-        changed = isinstance(got, Tensor) and not torch.equal(picture, before)
-        return "a picture that has changed the one it was given: begin with picture.clone()" if changed else got
+        if not isinstance(got, Tensor) or got.shape != before.shape:
+            return got
+        if not torch.equal(picture, before):
+            return "a picture that has changed the one it was given: begin with picture.clone()"
+        downhill = maps_of(got).square().sum() < maps_of(before).square().sum()
+        return "a picture that lies downhill: add the gradient, do not subtract it" if downhill else got
 
     for size, steps, step_size, hint in (
         (
             *((3, 6, 6), 1, 0.01),
-            "One step: follow the maps back to the picture, divide by the root mean square, times step_size, and add "
-            "(a minus would go downhill).",
+            "One step: follow the maps back to the picture, divide by the root mean square, times step_size, and add.",
         ),
         ((3, 7, 9), 4, 0.02, "Each step needs the maps and the gradient of the picture as it is by then."),
         ((3, 6, 6), 6, 0.2, "Keep the picture within [0, 1] after each step."),
@@ -722,7 +731,7 @@ def gram_of_batch(answer: Callable) -> None:
     for shape, hint in (
         ((1, 1, 1, 2), "With one channel it is the mean of its squares."),
         ((1, 2, 2, 3), "Multiply two channels place by place and sum; then divide by C · H · W."),
-        ((3, 4, 3, 5), "Each picture has a matrix of its own: the result is (N, C, C)."),
+        ((3, 4, 3, 5), "Each picture has a matrix of its own: keep N, and divide by C · H · W only."),
     ):
         maps = torch.randn(shape, generator=generator)
         cases.append(Case((maps,), torch.einsum("nihw,njhw->nij", maps, maps) / maps[0].numel(), hint))
@@ -736,7 +745,7 @@ def weighted_style_loss(answer: Callable) -> None:
         ({"a": 0 * far}, {"a": far}, {"a": 1}, "With a Gram matrix of zeros, the relative loss is 1."),
         ({"a": near}, {"a": far}, {"a": 7}, "Divide by the sum of the weights."),
         ({"a": near, "b": 0.5 * big}, {"a": far, "b": big}, {"a": 1, "b": 3}, "Relative first, layer by layer."),
-        ({"a": 5 * far, "b": near}, {"a": far, "b": far}, {"b": 2}, "Only the layers in weights count."),
+        ({"a": 5 * far, "b": near}, {"a": far, "b": far}, {"b": 2}, "A layer that weights does not name does not count."),
     ):
         losses = [w * mse_loss(grams[k], targets[k]) / targets[k].square().mean() for k, w in weights.items()]
         cases.append(Case((grams, targets, weights), sum(losses) / sum(weights.values()), hint))

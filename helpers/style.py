@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -294,6 +295,8 @@ def _first(start: Source, content: Tensor, seed: int) -> Tensor:
         return content
     if isinstance(start, str) and start == "noise":
         return torch.rand(content.shape, generator=torch.Generator().manual_seed(seed)).to(content)
+    if isinstance(start, str) and "://" not in start and not Path(start).exists():
+        raise ValueError(f"start must be 'content', 'noise' or a picture, and there is no file {start!r}")
     return resized(images.read(start)[None].to(content), content.shape[2:])
 
 

@@ -81,7 +81,7 @@ def test_a_right_answer_passes(check, answer, capsys):
         (checks.octave_sizes, sizes_rounded_each_time, "round once"),
         (checks.guide_objective, lambda m, g: products(m, g).sum(), "a maximum, not a sum"),
         (checks.guide_objective, lambda m, g: products(m, g).amax(), "Each place of the maps"),
-        (checks.small_dream, lambda *a: dreamt(*a, sign=-1), "One step: follow the maps back"),
+        (checks.small_dream, lambda *a: dreamt(*a, sign=-1), "lies downhill"),
         (checks.small_dream, lambda *a: dreamt(*a, gradient_of=lambda m, p: slope(m, p, 1)), "follow the maps back"),
         (checks.small_dream, dreamt_with_one_gradient, "as it is by then"),
         (checks.small_dream, lambda *a: dreamt(*a, clamp=False), "within [0, 1]"),

@@ -72,6 +72,8 @@ def test_a_right_answer_passes(check, answer, capsys):
         (checks.picture_step, careless_step, "left a gradient at the network's weights"),
         (checks.picture_step, lambda *a: careless_step(*a, copy=False), "changed the picture it was given"),
         (checks.picture_step, with_graph, "still has a graph"),
+        (checks.gram_of_batch, lambda m: style.gram_matrix(m) / len(m), "divide by C · H · W only"),
+        (checks.picture_step, lambda f, x, rate: torch.autograd.grad(x.sum(), x), "needs requires_grad_()"),
         (checks.picture_step, lambda f, x, rate: step(f, x, -rate), "Downhill"),
         (checks.picture_step, lambda f, x, rate: step(f, x, 1), "Downhill"),
     ],
@@ -86,4 +88,4 @@ def test_a_wrong_answer_gets_its_hint(check, answer, hint, capsys):
 def test_unnamed_layers_do_not_count(capsys):
     """One that counts every layer with the weight that it has, or else 1."""
     checks.weighted_style_loss(lambda g, t, w: style_loss(g, t, dict.fromkeys(g, 1) | w))
-    assert "Only the layers in weights count" in capsys.readouterr().out
+    assert "A layer that weights does not name does not count" in capsys.readouterr().out

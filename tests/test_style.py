@@ -302,6 +302,7 @@ def test_what_cannot_be_painted(network, photo, painting, tmp_path):
         (tmp_path / "notes.txt", painting, {}, "cannot be read as a picture"),
         (photo, painting, {"optimizer": "sgd"}, "optimizer must be one of lbfgs, adam"),
         (photo, painting, {"steps": 0}, "steps at least 1"),
+        (photo, painting, {"start": "nosie"}, "'content', 'noise' or a picture, and there is no file 'nosie'"),
         (photo, painting, {"margin": -1}, "margin and tv_weight not negative"),
         (photo, painting, {"tv_weight": -1}, "margin and tv_weight not negative"),
         (photo, torch.rand(3, 20, 900), {}, "the style, scaled and framed, is 4 × 98 pixels"),
