@@ -1,12 +1,53 @@
+"""The checks of the exercises: right answers pass, typical wrong ones get the hint that they need."""
+
+import importlib
+import inspect
+
+import answers_05
 import pytest
 import torch
 
 from helpers import checks
 
+LESSONS = [importlib.import_module(f"answers_{number:02}") for number in range(2, 10)]
+RIGHT = [case for lesson in LESSONS for case in lesson.RIGHT]
+WRONG = [case for lesson in LESSONS for case in lesson.WRONG]
+
 
 def verdict(capsys, check, answer):
     check(answer)
     return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_a_right_answer_passes(check, answer, capsys):
+    assert verdict(capsys, check, answer).startswith(checks.CORRECT)
+
+
+@pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
+def test_a_wrong_answer_gets_its_hint(check, answer, hint, capsys):
+    said = verdict(capsys, check, answer)
+    assert said.startswith("Not yet")
+    assert hint in said
+
+
+@pytest.mark.parametrize("check", {check for check, _ in RIGHT})
+@pytest.mark.parametrize("nothing", [None, ...])
+def test_a_stub_is_not_attempted(check, nothing, capsys):
+    assert verdict(capsys, check, lambda *_: nothing).startswith(checks.NOT_ATTEMPTED)
+
+
+def test_a_hook_also_records_where_gradients_are_off(capsys):
+    with torch.no_grad():
+        assert verdict(capsys, checks.recorded_output, answers_05.record).startswith(checks.CORRECT)
+
+
+def test_every_check_has_right_and_wrong_answers():
+    of_lesson_1 = {"output_size", "convolution_parameters", "cross_correlation", "diagonal_kernel"}  # below
+    tools = {"report", "check_function", "difference"}
+    ours = inspect.getmembers(checks, lambda f: inspect.isfunction(f) and f.__module__ == checks.__name__)
+    every = {name for name, _ in ours if not name.startswith("_")} - tools - of_lesson_1
+    assert {check.__name__ for check, _ in RIGHT} == {check.__name__ for check, *_ in WRONG} == every
 
 
 def test_not_attempted(capsys):
