@@ -1,18 +1,10 @@
 """Looking into networks (lessons 5 to 7), timed beside the libraries that people use for it, in one run.
 
-Each way to do it runs in a process of its own, so that its memory can be told: the median of some calls after a first
-one that is not counted, and how far the highest memory use of the process rose above what it was before the first.
+The time is the median of some calls after a first one that is not counted.
 """
 
-import json
-import multiprocessing
-import resource
-import statistics
-import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,21 +13,12 @@ from sklearn.manifold import TSNE
 from torch import nn
 
 from benchmarks.recipe import machine
+from benchmarks.timing import COURSE, Work, alone, keep, median_seconds, table
 from helpers import attribution, data, features, images, models, pretrained
 
 RECORD = Path(__file__).resolve().parents[1] / "data" / "benchmark_looking.json"
 LAYER = "features.12"
 TARGET = 281  # tabby
-
-
-@dataclass(frozen=True)
-class Result:
-    """One way to do one thing: its median time, and the memory that it took at most."""
-
-    task: str
-    way: str
-    seconds: float
-    mebibytes: float
 
 
 def network_and_picture() -> tuple[nn.Module, torch.Tensor]:
@@ -100,26 +83,10 @@ def open_tsne(_task: str) -> Callable[[], object]:
     return lambda: openTSNE.TSNE(n_iter=750, n_jobs=-1, random_state=0).fit(vectors)
 
 
-def measure(make: Callable, task: str, way: str, calls: int, options: dict) -> Result:
-    """Time what ``make`` gives; meant to be called in a process of its own."""
-    warnings.simplefilter("ignore")
+def repeated(make: Callable, task: str, calls: int, options: dict) -> Work:
+    """Some calls of what ``make`` gives."""
     call = make(task, **options)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
-    for _ in range(calls + 1):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Result(task, way, statistics.median(seconds[1:]), (peak - before) / 1024)
-
-
-def alone(*args) -> Result:
-    """:func:`measure` in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        result = pool.submit(measure, *args).result()
-    print(f"{result.task}, {result.way}: {result.seconds:.3f} s, {result.mebibytes:.0f} MiB", flush=True)
-    return result
+    return lambda: (median_seconds(call, calls), None)
 
 
 def differences() -> dict[str, float]:
@@ -133,33 +100,25 @@ def differences() -> dict[str, float]:
     return gaps
 
 
-def table(results: list[Result], gaps: dict[str, float]) -> str:
-    """The results as a table of Markdown, each way beside ours."""
-    lines = ["| | seconds | times ours | MiB |", "|---|---|---|---|"]
-    mine = {r.task: r.seconds for r in results if r.way == "the course"}
-    for r in results:
-        lines.append(f"| {r.task}, {r.way} | {r.seconds:.3f} | {r.seconds / mine[r.task]:.2f} | {r.mebibytes:.0f} |")
-    lines += ["", *(f"largest difference from Captum, {task}: {gap:.1e}" for task, gap in gaps.items())]
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Measure, print the table, and keep the numbers in ``data/benchmark_looking.json``."""
-    results = [alone(ours, "occlusion", "the course", 3, {})]
+    results = [alone("occlusion", COURSE, repeated, ours, "occlusion", 3, {})]
     for at_once in (1, 4, 8, 16, 32):
-        results.append(alone(captums, "occlusion", f"Captum, {at_once} at once", 1, {"at_once": at_once}))
+        options = (captums, "occlusion", 1, {"at_once": at_once})
+        results.append(alone("occlusion", f"Captum, {at_once} at once", repeated, *options))
     for at_once in (8, 16):
-        options = {"at_once": at_once, "channels_last": True}
-        results.append(alone(captums, "occlusion", f"Captum, {at_once} at once, channels last", 1, options))
+        options = (captums, "occlusion", 1, {"at_once": at_once, "channels_last": True})
+        results.append(alone("occlusion", f"Captum, {at_once} at once, channels last", repeated, *options))
     for task in ("saliency", "guided backpropagation", "Grad-CAM"):
-        for way, make in (("the course", ours), ("Captum", captums)):
-            results.append(alone(make, task, way, 30, {}))
-    results.append(alone(ours, "t-SNE", "the course", 1, {}))
-    results.append(alone(open_tsne, "t-SNE", "openTSNE", 1, {}))
+        for way, make in ((COURSE, ours), ("Captum", captums)):
+            results.append(alone(task, way, repeated, make, task, 30, {}))
+    for way, make in ((COURSE, ours), ("openTSNE", open_tsne)):
+        results.append(alone("t-SNE", way, repeated, make, "t-SNE", 1, {}))
     gaps = differences()
-    print(f"\n{machine()}\n\n{table(results, gaps)}")
-    record = {"command": "make bench", "machine": machine(), "results": [asdict(r) for r in results], "gaps": gaps}
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"\n{machine()}\n\n{table(results)}\n")
+    for task, gap in gaps.items():
+        print(f"largest difference from Captum, {task}: {gap:.1e}")
+    keep(RECORD, results, gaps=gaps)
 
 
 if __name__ == "__main__":

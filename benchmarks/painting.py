@@ -3,18 +3,12 @@
 Two well-known recipes for style transfer are run to their end, each with its own loss: that of a widely used course
 (Adam at 0.003, 2,000 steps) and that of PyTorch's tutorial (L-BFGS, 300 evaluations). Then ``stylize`` is given the
 same loss, and timed until its picture is as good under it. The picture that counts is the one to be shown: the first
-recipe's leaves [0, 1] and is clipped in the end. Same network, pictures and layers; each way runs in a
-process of its own, so that its memory can be told: how far the highest use rose above what it was before.
+recipe's leaves [0, 1] and is clipped in the end. Same network, pictures and layers.
 """
 
-import json
-import multiprocessing
-import resource
-import statistics
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, mse_loss
 
 from benchmarks.recipe import machine
+from benchmarks.timing import COURSE, Result, Work, alone, keep, median_seconds, table
 from helpers import dream, images, pretrained, style
 from helpers.models import recording
 
@@ -29,17 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "data" / "benchmark_painting.json"
 CONTENT_LAYER = "features.7"
 STYLE_LAYERS = {"features.1": 1.0, "features.3": 0.75, "features.4": 0.2, "features.6": 0.2, "features.7": 0.2}
-
-
-@dataclass(frozen=True)
-class Result:
-    """One way to do one thing: its time, the memory that it took at most, and the loss it came to, if it has one."""
-
-    task: str
-    way: str
-    seconds: float
-    mebibytes: float
-    loss: float | None = None
 
 
 def pictures(size: int) -> tuple[Tensor, Tensor]:
@@ -128,7 +112,7 @@ RECIPES: dict[str, tuple[Callable[[RecipeLoss, Tensor, int], Tensor], int]] = {
 }
 
 
-# --- Each way, in a process of its own -------------------------------------------------------------------------------
+# --- Each way --------------------------------------------------------------------------------------------------------
 
 
 def recipes_way(recipe: str, size: int, steps: int) -> tuple[float, float]:
@@ -201,57 +185,34 @@ def plain_dream(size: int, layer: str, frozen: bool, octaves: int = 4, steps: in
 
 
 def dream_seconds(way: str, size: int, calls: int) -> tuple[float, None]:
-    """The median of some calls after a first one that is not counted."""
+    """The median of some calls."""
     model, (photo, _) = pretrained.load(), pictures(size)
     ways = {
-        "the course": lambda: dream.deep_dream(model, photo[0], "features.7", progress=False),
+        COURSE: lambda: dream.deep_dream(model, photo[0], "features.7", progress=False),
         "ten plain lines": lambda: plain_dream(size, "features.7", frozen=False),
         "ten plain lines, weights frozen": lambda: plain_dream(size, "features.7", frozen=True),
     }
-    seconds = list(_repeated(ways[way], calls + 1))
-    return statistics.median(seconds[1:]), None
+    return median_seconds(ways[way], calls), None
 
 
-def stylize_seconds(_way: str, size: int, calls: int) -> tuple[float, None]:
+def stylize_seconds(size: int, calls: int) -> tuple[float, None]:
     """The same for a picture painted with the defaults."""
     model, (photo, painting) = pretrained.load(), pictures(size)
-    seconds = list(_repeated(lambda: style.stylize(model, photo[0], painting[0], progress=False), calls))
-    return statistics.median(seconds), None
+    return median_seconds(lambda: style.stylize(model, photo[0], painting[0], progress=False), calls), None
 
 
-def _repeated(call: Callable[[], object], calls: int) -> Iterator[float]:
-    for _ in range(calls):
-        start = time.perf_counter()
-        call()
-        yield time.perf_counter() - start
-
-
-def measure(run: Callable, task: str, way: str, *arguments) -> Result:
-    """What ``run`` says, and the memory it took; meant to be called in a process of its own."""
+def warmed(run: Callable[..., tuple[float, float | None]], *arguments) -> Work:
+    """A call, in a process that has had the network in memory."""
     pretrained.load()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds, loss = run(*arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Result(task, way, seconds, (peak - before) / 1024, loss)
+    return partial(run, *arguments)
 
 
-def alone(*arguments) -> Result:
-    """:func:`measure` in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        result = pool.submit(measure, *arguments).result()
-    print(f"{result.task}, {result.way}: {result.seconds:.2f} s, {result.mebibytes:.0f} MiB", flush=True)
-    return result
-
-
-def table(results: list[Result]) -> str:
-    """The results as a table of Markdown, each way beside ours."""
-    lines = ["| | seconds | times ours | MiB | loss |", "|---|---|---|---|---|"]
-    mine = {r.task: r.seconds for r in results if r.way == "the course"}
-    for r in results:
-        loss = "" if r.loss is None else f"{r.loss:.4g}"
-        ratio = r.seconds / mine[r.task]
-        lines.append(f"| {r.task}, {r.way} | {r.seconds:.2f} | {ratio:.2f} | {r.mebibytes:.0f} | {loss} |")
-    return "\n".join(lines)
+def dreams(size: int, rounds: int = 3) -> list[Result]:
+    """Each way in the middle one of some rounds, in which they take turns: short work feels every neighbour."""
+    ways = ("ten plain lines", "ten plain lines, weights frozen", COURSE)
+    task = f"deep dream, {size} pixels, 40 steps"
+    turns = [[alone(task, way, warmed, dream_seconds, way, size, 5) for way in ways] for _ in range(rounds)]
+    return [sorted(results, key=lambda r: r.seconds)[rounds // 2] for results in zip(*turns, strict=True)]
 
 
 def main(size: int = 256) -> None:
@@ -259,15 +220,12 @@ def main(size: int = 256) -> None:
     results = []
     for recipe, (_, steps) in RECIPES.items():
         task = f"style transfer, {size} pixels, to the loss of {steps:,} steps of {recipe}"
-        theirs = alone(recipes_way, task, "the recipe", recipe, size, steps)
-        results += [theirs, alone(our_way, task, "the course", recipe, size, theirs.loss)]
-    for pixels in (320, 448):
-        for way in ("ten plain lines", "ten plain lines, weights frozen", "the course"):
-            results.append(alone(dream_seconds, f"deep dream, {pixels} pixels, 40 steps", way, way, pixels, 9))
-    results.append(alone(stylize_seconds, "style transfer, 320 pixels, defaults", "the course", "", 320, 2))
+        theirs = alone(task, "the recipe", warmed, recipes_way, recipe, size, steps)
+        results += [theirs, alone(task, COURSE, warmed, our_way, recipe, size, theirs.loss)]
+    results += [*dreams(320), *dreams(448)]
+    results.append(alone("style transfer, 320 pixels, defaults", COURSE, warmed, stylize_seconds, 320, 1))
     print(f"\n{machine()}\n\n{table(results)}")
-    record = {"command": "make bench", "machine": machine(), "results": [asdict(r) for r in results]}
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    keep(RECORD, results)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
+"""The benchmark of looking into networks: the record that is kept."""
+
 import json
 
 from benchmarks import looking
-
-
-def test_each_way_stands_beside_ours():
-    results = [looking.Result("a", "the course", 2.0, 10), looking.Result("a", "other", 5.0, 20)]
-    assert "| a, other | 5.000 | 2.50 | 20 |" in looking.table(results, {"a": 1e-6})
 
 
 def test_the_record_that_is_kept_says_how_it_was_made():

@@ -49,11 +49,6 @@ def test_the_plain_dream_climbs_too():
     assert painting.plain_dream(80, "features.7", frozen=False, octaves=2, steps=2).equal(picture)
 
 
-def test_each_way_stands_beside_ours():
-    results = [painting.Result("a", "the course", 2.0, 10), painting.Result("a", "other", 5.0, 20, 1234.5)]
-    assert "| a, other | 5.00 | 2.50 | 20 | 1234 |" in painting.table(results)
-
-
 def test_the_record_that_is_kept_says_how_it_was_made():
     record = json.loads(painting.RECORD.read_text())
     assert record["command"] == "make bench"

@@ -1,0 +1,80 @@
+"""What the benchmarks share: a way to do something, timed in a process of its own, so that its memory can be told."""
+
+import json
+import multiprocessing
+import resource
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.recipe import machine
+
+COURSE = "the course"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way to do one thing: its time, the memory that it took at most, and the loss it came to, if it has one.
+
+    The memory is how far the highest use of the process rose above what it was before.
+    """
+
+    task: str
+    way: str
+    seconds: float
+    mebibytes: float
+    loss: float | None = None
+
+
+# Seconds, and the loss if there is one.
+Work = Callable[[], tuple[float, float | None]]
+
+
+def median_seconds(call: Callable[[], object], calls: int) -> float:
+    """Of some calls after a first one that is not counted."""
+    seconds = []
+    for _ in range(calls + 1):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def alone(task: str, way: str, prepare: Callable[..., Work], *arguments) -> Result:
+    """What ``prepare(*arguments)`` gives, called in a fresh process; what comes before that call is not measured."""
+    context = multiprocessing.get_context("forkserver")  # a spawned process would begin with its parent's peak
+    context.set_forkserver_preload([])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        result = pool.submit(_measured, task, way, prepare, *arguments).result()
+    print(f"{task}, {way}: {result.seconds:.3f} s, {result.mebibytes:.0f} MiB", flush=True)
+    return result
+
+
+def _measured(task: str, way: str, prepare: Callable[..., Work], *arguments) -> Result:
+    warnings.simplefilter("ignore")
+    work = prepare(*arguments)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, loss = work()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Result(task, way, seconds, (peak - before) / 1024, loss)
+
+
+def table(results: list[Result]) -> str:
+    """The results as a table of Markdown, each way beside ours."""
+    lines = ["| | seconds | times ours | MiB | loss |", "|---|---|---|---|---|"]
+    mine = {r.task: r.seconds for r in results if r.way == COURSE}
+    for r in results:
+        loss = "" if r.loss is None else f"{r.loss:.4g}"
+        ratio = r.seconds / mine[r.task]
+        lines.append(f"| {r.task}, {r.way} | {r.seconds:.3f} | {ratio:.2f} | {r.mebibytes:.0f} | {loss} |")
+    return "\n".join(lines)
+
+
+def keep(path: Path, results: list[Result], **more) -> None:
+    """Write the numbers down, with the machine that they were measured on."""
+    record = {"command": "make bench", "machine": machine(), "results": [asdict(r) for r in results], **more}
+    path.write_text(json.dumps(record, indent=1) + "\n")
