@@ -745,7 +745,7 @@ def weighted_style_loss(answer: Callable) -> None:
         ({"a": 0 * far}, {"a": far}, {"a": 1}, "With a Gram matrix of zeros, the relative loss is 1."),
         ({"a": near}, {"a": far}, {"a": 7}, "Divide by the sum of the weights."),
         ({"a": near, "b": 0.5 * big}, {"a": far, "b": big}, {"a": 1, "b": 3}, "Relative first, layer by layer."),
-        ({"a": 5 * far, "b": near}, {"a": far, "b": far}, {"b": 2}, "A layer that weights does not name does not count."),
+        ({"a": 5 * far, "b": near}, {"a": far, "b": far}, {"b": 2}, "A layer not in weights does not count."),
     ):
         losses = [w * mse_loss(grams[k], targets[k]) / targets[k].square().mean() for k, w in weights.items()]
         cases.append(Case((grams, targets, weights), sum(losses) / sum(weights.values()), hint))

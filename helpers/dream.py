@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from helpers import images
 from helpers.devices import mixed_precision
 from helpers.images import Source, resized, scaled, total_variation
-from helpers.models import blank, check_size, device_of, fits, gradients, inference, run_to
+from helpers.models import blank, check_size, converted, device_of, fits, gradients, inference, run_to
 from helpers.pretrained import default_for
 from helpers.relus import ReLUs
 
@@ -132,9 +132,10 @@ def deep_dream(
     check_size(model, [layer], original)
     objective = _dream_objective(model, layer, channel, guide)
     sizes = _octaves(model, layer, original, octaves, octave_scale)
-    walk = _walk(model, layer, original, objective, sizes, steps, step_size, jitter, smoothing, seed)
     base = dreamt = original
     with gradients(model), suppress(KeyboardInterrupt):
+        fast = converted(model)
+        walk = _walk(fast, layer, original, objective, sizes, steps, step_size, jitter, smoothing, seed)
         bar = tqdm(walk, total=steps * len(sizes), disable=not progress)
         for i, (value, base, dreamt) in enumerate(bar, start=1):  # noqa: B007 - base is for after the loop
             if callback:
@@ -177,11 +178,12 @@ def zoom(
     made = [deep_dream(model, picture, layer, seed=seed, **options)]
     objective = _dream_objective(model, layer, channel, guide)
     with gradients(model), suppress(KeyboardInterrupt):
+        fast = converted(model)
         for i in tqdm(range(1, frames), disable=not progress, unit="frame"):
             size = scaled(made[-1], 1)
             frame = center_crop(resized(made[-1], scaled(made[-1], rate)), list(size))[None].clamp(0, 1)
             sizes = _octaves(model, layer, frame, octaves, 1.4)
-            *_, (_, base, dreamt) = _walk(model, layer, frame, objective, sizes, steps, step_size, 16, 0.5, seed + i)
+            *_, (_, base, dreamt) = _walk(fast, layer, frame, objective, sizes, steps, step_size, 16, 0.5, seed + i)
             made.append(_enlarged(frame, base, dreamt)[0])
     return made
 
@@ -314,11 +316,12 @@ def maximize(
     weights.requires_grad_()
     optimizer, picture, awake = torch.optim.Adam([weights], lr=learning_rate), begin, False
     with gradients(model), tqdm(total=steps, disable=not progress) as bar, suppress(KeyboardInterrupt):
+        fast = converted(model)
         for step in range(1, steps + 1):
             seen = _put_together(weights, basis, begin.shape[2:])
             seen_by_model = _transformed(seen, transform, generator).contiguous(memory_format=torch.channels_last)
             with mixed_precision(seen.device), nullcontext() if awake else ReLUs(_waking):
-                output = run_to(model, seen_by_model, [layer])[layer]
+                output = run_to(fast, seen_by_model, [layer])[layer]
             activation = part(output.float(), channel, unit).mean()
             awake = activation.item() != 0
             value = activation - tv_weight * total_variation(seen)

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from helpers import images
 from helpers.devices import mixed_precision
 from helpers.images import Source, resized, scaled, to_gray, total_variation
-from helpers.models import check_size, device_of, fits, gradients, inference, run_to
+from helpers.models import check_size, converted, device_of, fits, gradients, inference, run_to
 from helpers.pretrained import default_for
 
 # For each network the layers whose maps are compared with those of the content, and those whose Gram matrices are
@@ -262,13 +262,13 @@ def stylize(
         return (with_colors_of(picture, resized(colored, picture.shape[2:])) if keep_colors else picture)[0]
 
     with gradients(model), tqdm(total=steps * len(sizes), disable=not progress) as bar, suppress(KeyboardInterrupt):
-        count = itertools.count(1)
+        count, fast = itertools.count(1), converted(model)
         for size in sizes:
             style_size = scaled(example, style_scale * max(size) / max(example.shape[2:]))
             scaled_example = resized(example, style_size)
             check_size(model, list(weights.style), _framed(scaled_example, margin), "the style, scaled and framed,")
-            goal = Goal.of(model, resized(original, size), scaled_example, weights, margin)
-            run = _descend(model, goal, resized(best, size), steps, optimizer)
+            goal = Goal.of(fast, resized(original, size), scaled_example, weights, margin)
+            run = _descend(fast, goal, resized(best, size), steps, optimizer)
             for losses, current, best in run:  # noqa: B007 - kept for after the loop, and for an interrupt
                 bar.update()
                 if callback:

@@ -58,7 +58,7 @@ WRONG = [
     (checks.weighted_style_loss, lambda g, t, w: style_loss(g, t, w, total=1), "sum of the weights"),
     (checks.weighted_style_loss, all_in_one, "Relative first"),
     (checks.weighted_style_loss, lambda g, t, w: style_loss(g, t, dict.fromkeys(g, 1)), "Relative first"),
-    (checks.weighted_style_loss, every_layer, "A layer that weights does not name does not count"),
+    (checks.weighted_style_loss, every_layer, "A layer not in weights does not count"),
     (checks.kept_colours, lambda painted, photo: colours(photo, painted), "luma is that of the first"),
     (checks.kept_colours, lambda painted, photo: to_gray(painted) + photo - to_gray(photo), "within [0, 1]"),
     (checks.kept_colours, lambda painted, photo: (painted + photo - to_gray(photo)).clamp(0, 1), "becomes grey"),

@@ -7,7 +7,7 @@ from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import vgg16
 
-from helpers import filters, models
+from helpers import devices, filters, models
 
 
 @given(*(st.integers(a, b) for a, b in ((1, 40), (1, 7), (1, 4), (0, 3), (1, 3))))
@@ -173,3 +173,25 @@ def test_gradients_are_on_and_only_for_the_input():
     assert net.weight.grad is None
     assert net.training
     assert net.weight.requires_grad
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_converted_network_gives_the_same_and_shares_the_rest(monkeypatch, fast):
+    monkeypatch.setattr(devices, "has_fast_bf16", lambda device: fast)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 5))
+    model.requires_grad_(False)[0].requires_grad_(True)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    copy, pictures = models.converted(model.eval()), torch.rand(2, 3, 8, 8)
+    with devices.mixed_precision(torch.device("cpu")):
+        torch.testing.assert_close(copy(pictures), model(pictures))
+    assert copy[0].weight.dtype == copy[0].bias.dtype == (torch.bfloat16 if fast else torch.float32)
+    assert copy[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert copy[0].weight.requires_grad
+    assert not copy.training
+    for shared in (1, 4):
+        theirs = {**dict(copy[shared].named_parameters()), **dict(copy[shared].named_buffers())}
+        assert all(tensor is theirs[name] for name, tensor in model[shared].named_parameters())
+        assert all(tensor is theirs[name] for name, tensor in model[shared].named_buffers())
+    after = model.state_dict()
+    assert all(tensor.equal(after[name]) and tensor.dtype == after[name].dtype for name, tensor in before.items())
