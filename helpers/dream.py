@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
 
+import cv2
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms.functional import center_crop, gaussian_blur
+from torchvision.transforms.functional import center_crop
 from tqdm.auto import tqdm
 
 from helpers import images
@@ -251,10 +252,24 @@ def _step(
     value = objective(output.float())
     (gradient,) = torch.autograd.grad(value, shifted)
     if smoothing > 0:
-        gradient = gaussian_blur(gradient, [2 * math.ceil(2 * smoothing) + 1] * 2, [smoothing] * 2)
+        gradient = _smoothed(gradient, smoothing)
     root_mean_square = torch.linalg.vector_norm(gradient).item() / math.sqrt(gradient.numel())
     uphill = gradient.roll((-shift[0], -shift[1]), dims=(2, 3))
     return picture.add(uphill, alpha=step_size / max(root_mean_square, 1e-12)).clamp_(0, 1), value.item()
+
+
+def _smoothed(gradient: Tensor, deviation: float) -> Tensor:
+    """Convolved with a Gaussian, ``(1, 3, H, W)`` to the same shape, mirrored at the edges."""
+    kernel = _gaussian(deviation).to(gradient)
+    reach = kernel.shape[-1] // 2
+    return F.conv2d(F.pad(gradient, (reach,) * 4, mode="reflect"), kernel, groups=3)
+
+
+@functools.cache
+def _gaussian(deviation: float) -> Tensor:
+    """One kernel for each of three channels, ``(3, 1, K, K)``, two deviations to each side."""
+    column = cv2.getGaussianKernel(2 * math.ceil(2 * deviation) + 1, deviation, cv2.CV_32F)
+    return torch.from_numpy(column @ column.T).repeat(3, 1, 1, 1)
 
 
 # --- Activation maximisation -----------------------------------------------------------------------------------------

@@ -313,6 +313,11 @@ def fits(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool
     """Whether a picture of that many rows and columns is large enough for the named layers to give anything."""
     if min(size) >= 224:  # what all of them were made for
         return True
+    part = min(size[0], 64), min(size[1], 64)  # mostly enough, and quickly tried
+    return _has_maps(model, layers, part) or (part != size and _has_maps(model, layers, size))
+
+
+def _has_maps(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool:
     try:
         with inference(model):
             return all(maps.numel() for maps in run_to(model, blank(model, (3, *size)), layers).values())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
-from torchvision.transforms.functional import InterpolationMode, affine
+from torchvision.transforms.functional import InterpolationMode, affine, gaussian_blur
 
 from helpers import devices, dream, images, pretrained
 from helpers.features import receptive_field
@@ -396,3 +396,10 @@ def test_the_default_layer_of_each_network_is_there(name):
     model.name = name
     picture = torch.rand(3, 64, 64)
     assert not torch.equal(dream.deep_dream(model, picture, octaves=1, steps=1, **QUIET), picture)
+
+
+@pytest.mark.parametrize("deviation", [0.3, 0.5, 1.7])
+def test_smoothing_is_torchvisions_gaussian_blur(deviation):
+    gradient, size = torch.randn(1, 3, 20, 31), 2 * math.ceil(2 * deviation) + 1
+    expected = gaussian_blur(gradient, [size, size], [deviation, deviation])
+    torch.testing.assert_close(dream._smoothed(gradient, deviation), expected)

@@ -163,6 +163,12 @@ def test_size_is_checked_with_numbers():
         models.check_size(net, ["0"], torch.zeros(3, 3000, 1500))
 
 
+def test_what_fits_is_also_found_where_a_quick_try_with_a_part_is_too_small():
+    net = nn.Sequential(nn.Conv2d(3, 1, (70, 3)), nn.ReLU())
+    assert models.fits(net, ["1"], (80, 20))
+    assert not models.fits(net, ["1"], (69, 500))
+
+
 def test_gradients_are_on_and_only_for_the_input():
     net, x = nn.Linear(2, 2).train(), torch.ones(1, 2)
     with torch.no_grad(), models.gradients(net):
