@@ -204,6 +204,7 @@ def max_pooling(answer: Callable) -> None:
     cases = []
     for height, width, window, stride, hint in (
         (2, 2, 2, 2, "A maximum of negative numbers is negative: let no zero take part."),
+        (4, 4, 2, 2, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
         (4, 6, 2, 2, "Rows come first: the result has the shape (rows, columns)."),
         (7, 5, 3, 2, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
         (7, 6, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),
@@ -249,9 +250,9 @@ def dense_inputs(answer: Callable) -> None:
     """Checks ``answer(size, channels, layers)``: the numbers that a stack of layers leaves for a dense layer."""
     questions = [
         (8, 32, [(5, 1), (2, 2)], "Channels times rows times columns; each layer makes (size − F) / S + 1 of them."),
-        (28, 32, [(5, 1), (2, 2)], "The maps are two-dimensional: their side counts twice."),
-        (28, 20, [(3, 1), (2, 2), (3, 1), (2, 2)], "Each layer starts from the size that the one before it left."),
-        (9, 4, [(3, 2)], "A step that does not fit any more is not taken: round down."),
+        (28, 32, [(5, 1), (2, 2)], "The maps are two-dimensional: channels · side · side."),
+        (30, 20, [(3, 1), (2, 2), (3, 1), (2, 2)], "Each layer starts from the size that the one before it left."),
+        (10, 4, [(3, 2)], "A step that does not fit any more is not taken: round down."),
         (5, 3, [], "Without layers the picture stays as it is."),
     ]
     cases = []

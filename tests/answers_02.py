@@ -17,6 +17,13 @@ def pooled(start, picture, window, stride):
     return output
 
 
+def pooled_without_stride(picture, window, stride):
+    rows, columns = ((size - window) // stride + 1 for size in picture.shape)
+    return torch.stack(
+        [picture[i : i + window, j : j + window].max() for i in range(rows) for j in range(columns)]
+    ).view(rows, columns)
+
+
 def soft(x, shift, dim):
     e = (x - shift).exp()
     return e / e.sum(dim=dim, keepdim=True)
@@ -41,7 +48,18 @@ WRONG = [
     (checks.stable_softmax, lambda x, dim: soft(x, x.max(), dim), "not that of all scores"),
     (checks.stable_softmax, lambda x, dim: soft(x, x.max(), x.ndim - 1), "Sum along dim"),
     (checks.stable_softmax, lambda x, dim: (x - x.max()).exp() / (x - x.max()).exp().sum(), "Sum along dim"),
-    (checks.dense_inputs, lambda size, channels, layers: channels * 4, "side counts twice"),
+    (checks.dense_inputs, lambda size, channels, layers: channels * 2 * _side(size, layers), "side · side"),
+    (
+        checks.dense_inputs,
+        lambda size, channels, layers: channels * _exact(size, layers) ** 2,
+        "round down",
+    ),
+    (
+        checks.max_pooling,
+        lambda p, window, stride: pooled_without_stride(p, window, stride),
+        "starts at row i * stride",
+    ),
+    (checks.dense_inputs, lambda size, channels, layers: channels * 4, "side · side"),
     (checks.dense_inputs, lambda size, channels, layers: channels * _side(size, layers), "Channels times rows"),
     (checks.dense_inputs, lambda size, channels, layers: channels * _side(size, layers[:2]) ** 2, "one before it"),
 ]
@@ -50,4 +68,10 @@ WRONG = [
 def _side(size, layers):
     for window, stride in layers:
         size = (size - window) // stride + 1
+    return size
+
+
+def _exact(size, layers):
+    for window, stride in layers:
+        size = (size - window) / stride + 1
     return size
