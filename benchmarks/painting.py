@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate, mse_loss
 from benchmarks.recipe import machine
 from benchmarks.timing import COURSE, Result, Work, alone, keep, median_seconds, table
 from helpers import dream, images, pretrained, style
-from helpers.models import recording
+from helpers.hooks import recording
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "data" / "benchmark_painting.json"

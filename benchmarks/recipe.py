@@ -23,7 +23,8 @@ from tqdm.auto import tqdm
 
 from helpers import data
 from helpers.devices import best_device, has_fast_bf16
-from helpers.models import BatchNormNet, FashionNet
+from helpers.lessons.lesson_04 import BatchNormNet
+from helpers.models import FashionNet
 from helpers.training import evaluate, one_cycle, train
 
 RECORD = Path(__file__).resolve().parents[1] / "data" / "benchmark.json"

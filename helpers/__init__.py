@@ -3,9 +3,10 @@
 Nothing is imported here, so that ``import helpers`` costs nothing; a lesson imports the modules that it uses.
 From the ground up, a module imports only modules on floors below its own:
 
-0. ``images``, ``filters``, ``devices``, ``relus``
+0. ``images``, ``filters``, ``hooks``, ``devices``
 1. ``data``, ``models``, ``pretrained``, ``incremental``
 2. ``training``, ``features``, ``attribution``, ``dream``, ``style``
 3. ``plotting``
-4. ``widgets``, ``checks``
+
+``lessons`` stands above all of them: one module for each lesson, with what only that lesson needs.
 """

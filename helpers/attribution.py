@@ -14,10 +14,11 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from helpers.devices import device_of
+from helpers.hooks import ReLUs, Rule, gradients, held, recording
 from helpers.images import as_batch
 from helpers.incremental import Windows
-from helpers.models import device_of, gradients, held, layer_table, recording
-from helpers.relus import ReLUs, Rule
+from helpers.models import layer_table
 
 Index = int | tuple[int, ...]
 Target = Index | list[Index] | Tensor | None

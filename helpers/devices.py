@@ -1,6 +1,7 @@
 """Where to compute, and in which precision."""
 
 import torch
+from torch import nn
 
 
 def best_device() -> torch.device:
@@ -23,3 +24,9 @@ def has_fast_bf16(device: torch.device) -> bool:
 def mixed_precision(device: torch.device) -> torch.autocast:
     """The context to run a network in: bfloat16 autocast where the hardware has it, plain float32 elsewhere."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device))
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are; the CPU for one without weights."""
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

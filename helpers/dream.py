@@ -20,11 +20,11 @@ from torchvision.transforms.functional import center_crop
 from tqdm.auto import tqdm
 
 from helpers import images
-from helpers.devices import mixed_precision
+from helpers.devices import device_of, mixed_precision
+from helpers.hooks import ReLUs, blank, gradients, inference, run_to
 from helpers.images import Source, resized, scaled, total_variation
-from helpers.models import blank, check_size, converted, device_of, fits, gradients, inference, run_to
+from helpers.models import check_size, converted, fits
 from helpers.pretrained import default_for
-from helpers.relus import ReLUs
 
 # The layer to dream with, where none is named: one that has patterns rather than edges, and not yet whole objects.
 LAYERS = {

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from helpers.devices import device_of
+from helpers.hooks import blank, held, inference, recording
 from helpers.images import as_batch
-from helpers.models import blank, device_of, held, inference, recording
 
 
 def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:

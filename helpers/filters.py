@@ -1,7 +1,10 @@
-"""Named kernels, as 2-D tensors. Lesson 1 explains what each of them answers to.
+"""Named kernels, as 2-D tensors, and the arithmetic of what sliding them makes of a size.
 
-They are applied as networks and OpenCV do, by cross-correlation: not turned by 180 degrees first.
+Lesson 1 explains what each kernel answers to. They are applied as networks and OpenCV do, by cross-correlation: not
+turned by 180 degrees first.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -29,3 +32,35 @@ def step_filters() -> Tensor:
     """Four 4 × 4 edge filters, ``(4, 4, 4)``: dark-to-bright to the right, its negative, and both turned downwards."""
     step = torch.tensor([-1.0, -1.0, 1.0, 1.0]).repeat(4, 1)
     return torch.stack([step, -step, step.T, -step.T])
+
+
+def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+    """Rows (or columns) that a convolution or pooling makes of ``size``: ``(W − F + 2P) / S + 1``, rounded down.
+
+    Dilation spreads a kernel of F over ``dilation · (F − 1) + 1`` rows. Lesson 1 derives it.
+
+    Raises:
+        ValueError: a size, stride or dilation below 1, a padding below 0, or a kernel larger than the padded input.
+    """
+    for name, value, least in (
+        ("size", size, 1),
+        ("kernel_size", kernel_size, 1),
+        ("stride", stride, 1),
+        ("padding", padding, 0),
+        ("dilation", dilation, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    span, padded = dilation * (kernel_size - 1) + 1, size + 2 * padding
+    if span > padded:
+        raise ValueError(f"a kernel that spans {span} rows does not fit into {padded} (size {size}, padding {padding})")
+    return (padded - span) // stride + 1
+
+
+def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
+    """Input rows that one output sees through a stack of ``(kernel_size, stride)`` layers. Lesson 2 derives it."""
+    field, jump = 1, 1
+    for kernel_size, stride in layers:
+        field += (kernel_size - 1) * jump
+        jump *= stride
+    return field

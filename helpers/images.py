@@ -18,7 +18,10 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop, resize
 
 URL_TIMEOUT_SECONDS = 30
+
+
 MOST_PIXELS = 50_000_000  # of a file: as many take 3 GB while they are read
+
 
 # All of them lie in the wheels of scikit-image and scikit-learn: nothing is downloaded.
 SAMPLES: dict[str, Callable[[], np.ndarray]] = {
@@ -185,28 +188,3 @@ def square(picture: Tensor, size: int = 224) -> Tensor:
     The shorter side is scaled to 8/7 of ``size``, and what stands over is cut off on all sides.
     """
     return center_crop(resize(picture, round(size * 8 / 7), antialias=True), size).clamp(0, 1)
-
-
-def collage(pictures: Tensor, places: Tensor, width: int = 720) -> tuple[Tensor, Tensor]:
-    """Small pictures at their places in a plane, on white. One that would lie over an earlier one is left out.
-
-    Args:
-        pictures: ``(N, C, h, w)``.
-        places: ``(N, 2)``, x to the right and y upwards, in any unit; both are scaled alike.
-        width: of the canvas, in pixels.
-
-    Returns:
-        The canvas ``(C, H, width)``, and row and column of the middle of each picture, left out or not, ``(N, 2)``.
-    """
-    if places.shape != (len(pictures), 2):
-        raise ValueError(f"places must have the shape ({len(pictures)}, 2), not {tuple(places.shape)}")
-    least, span = places.min(dim=0).values, places.max(dim=0).values - places.min(dim=0).values
-    x, y = ((places - least) * (width - pictures.shape[3]) / span[0].clamp(min=1e-9)).round().long().T
-    corners = torch.stack([y.max() - y, x], dim=1)
-    canvas = pictures.new_ones(pictures.shape[1], int(y.max()) + pictures.shape[2], width)
-    free = torch.ones(canvas.shape[1:], dtype=torch.bool)
-    for picture, (top, left) in zip(pictures, corners.tolist(), strict=True):
-        rows, columns = slice(top, top + pictures.shape[2]), slice(left, left + pictures.shape[3])
-        if free[rows, columns].all():
-            canvas[:, rows, columns], free[rows, columns] = picture, False
-    return canvas, corners + torch.tensor(pictures.shape[2:]) // 2

@@ -4,87 +4,23 @@ Each takes pictures in [0, 1] and normalises them itself, where it wants them no
 """
 
 import copy
-import difflib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 from helpers import devices
+from helpers.devices import device_of
+from helpers.hooks import blank, inference, run_to
 
 # Of the pixels of Fashion-MNIST's training set, in [0, 1]; lesson 3 computes them.
 FASHION_MEAN, FASHION_STD = 0.2860, 0.3530
+
+
 CHECKPOINT = Path(__file__).resolve().parents[1] / "data" / "checkpoints" / "fashion_net.safetensors"
-
-
-def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
-    """Rows (or columns) that a convolution or pooling makes of ``size``: ``(W − F + 2P) / S + 1``, rounded down.
-
-    Dilation spreads a kernel of F over ``dilation · (F − 1) + 1`` rows. Lesson 1 derives it.
-
-    Raises:
-        ValueError: a size, stride or dilation below 1, a padding below 0, or a kernel larger than the padded input.
-    """
-    for name, value, least in (
-        ("size", size, 1),
-        ("kernel_size", kernel_size, 1),
-        ("stride", stride, 1),
-        ("padding", padding, 0),
-        ("dilation", dilation, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
-    span, padded = dilation * (kernel_size - 1) + 1, size + 2 * padding
-    if span > padded:
-        raise ValueError(f"a kernel that spans {span} rows does not fit into {padded} (size {size}, padding {padding})")
-    return (padded - span) // stride + 1
-
-
-def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
-    """Input rows that one output sees through a stack of ``(kernel_size, stride)`` layers. Lesson 2 derives it."""
-    field, jump = 1, 1
-    for kernel_size, stride in layers:
-        field += (kernel_size - 1) * jump
-        jump *= stride
-    return field
-
-
-class FilterNet(nn.Module):
-    """One convolution with given, fixed filters, then ReLU (lesson 1); with a pooling layer, lesson 2's ``PoolNet``.
-
-    Args:
-        filters: ``(out_channels, kH, kW)``, for grey pictures.
-    """
-
-    def __init__(self, filters: Tensor) -> None:
-        super().__init__()
-        if filters.ndim != 3:
-            raise ValueError(f"filters must have the shape (out_channels, kH, kW), not {tuple(filters.shape)}")
-        self.conv = nn.Conv2d(1, len(filters), (filters.shape[1], filters.shape[2]), bias=False)
-        self.conv.weight = nn.Parameter(filters.unsqueeze(1).clone(), requires_grad=False)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``(N, 1, H, W)`` to the feature maps before and after ReLU, both ``(N, out_channels, H', W')``."""
-        convolved = self.conv(x)
-        return convolved, relu(convolved)
-
-
-class PoolNet(FilterNet):
-    """:class:`FilterNet` followed by max pooling (lesson 2)."""
-
-    def __init__(self, filters: Tensor, kernel_size: int = 4, stride: int | None = None) -> None:
-        super().__init__(filters)
-        self.pool = nn.MaxPool2d(kernel_size, stride)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        """``(N, 1, H, W)`` to the maps after convolution, after ReLU, and after pooling."""
-        convolved, activated = super().forward(x)
-        return convolved, activated, self.pool(activated)
 
 
 class Normalize(nn.Module):
@@ -135,65 +71,6 @@ def trained_fashion_net() -> FashionNet:
     return model.eval()
 
 
-class BatchNormNet(nn.Module):
-    """The classifier of lesson 4's recipe: four convolutions with batch normalisation, and one dense layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            Normalize(),
-            *_conv_block(1, 32, pool=2),
-            *_conv_block(32, 64, pool=2),
-            *_conv_block(64, 128),
-            *_conv_block(128, 128, pool=7),
-        )
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(128, 10))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, 1, 28, 28)`` in [0, 1] to logits ``(N, 10)``."""
-        return self.classifier(self.features(x))
-
-
-def _conv_block(in_channels: int, out_channels: int, pool: int = 1) -> list[nn.Module]:
-    # Pooling comes before normalisation and ReLU, which then have a quarter of the numbers to work on.
-    # Batch normalisation adds a bias of its own, so the convolution needs none.
-    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-    pooling = [nn.MaxPool2d(pool)] if pool > 1 else []
-    return [conv, *pooling, nn.BatchNorm2d(out_channels), nn.ReLU()]
-
-
-@contextmanager
-def held(model: nn.Module, requires_grad: bool = False) -> Iterator[None]:
-    """The model in evaluation mode, and with all its parameters' ``requires_grad`` set alike; put back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.eval().requires_grad_(requires_grad)
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-
-
-@contextmanager
-def inference(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
-    with held(model), torch.no_grad():
-        yield
-
-
-@contextmanager
-def gradients(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, to be differentiated by its input, not its weights; put back afterwards.
-
-    Gradients are on inside, also where someone around has turned them off.
-    """
-    with held(model), torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
 def converted(model: nn.Module) -> nn.Module:
     """A copy to run many times under :func:`helpers.devices.mixed_precision`, which is the faster by it.
 
@@ -209,78 +86,6 @@ def converted(model: nn.Module) -> nn.Module:
                 ready = parameter.detach().to(precision, memory_format=order)
                 tensors[id(parameter)] = nn.Parameter(ready, requires_grad=parameter.requires_grad)
     return copy.deepcopy(model, tensors)
-
-
-@contextmanager
-def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Inside, each forward pass fills the dictionary anew with the outputs of the named layers.
-
-    They are the layers' own outputs, also where the next layer works in place, and part of the graph that
-    gradients flow through. A layer that is used again in the same pass gives ``name#2``, ``name#3`` and so on.
-    The hooks are gone afterwards. Lesson 5 sets one by hand.
-
-    Args:
-        model: any network.
-        layers: names as in ``model.named_modules()``, also with the number of a further use.
-
-    Raises:
-        ValueError: the model has no layer of that name.
-        TypeError: a layer gives something else than one tensor.
-    """
-    outputs: dict[str, Tensor] = {}
-
-    def keep(name: str):
-        def hook(_module, _inputs, output):
-            if not isinstance(output, Tensor):
-                raise TypeError(f"layer {name!r} gives a {type(output).__name__}, and one tensor is wanted")
-            uses = sum(key.partition("#")[0] == name for key in outputs)
-            outputs[f"{name}#{uses + 1}" if uses else name] = output
-            return output.clone()  # or an in-place layer after this one would change what was recorded
-
-        return hook
-
-    found = {name: find_layer(model, name) for name in (layer.partition("#")[0] for layer in layers)}
-    handles = [model.register_forward_pre_hook(lambda *_: outputs.clear())]
-    try:
-        handles += [layer.register_forward_hook(keep(name)) for name, layer in found.items()]
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-class _Reached(Exception):
-    """The forward pass has come as far as it is wanted."""
-
-
-def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """The outputs of the named layers, as :func:`recording` gives them; the forward pass ends as soon as all are there.
-
-    Args:
-        model: any network.
-        x: what it takes, ``(N, C, H, W)``.
-        layers: names as in ``model.named_modules()``; further uses of the same layer as ``name#2`` and so on.
-
-    Raises:
-        ValueError: no such layer, or the forward pass does not use it.
-        TypeError: a layer gives something else than one tensor.
-    """
-    if isinstance(layers, str):
-        raise ValueError(f"layers must be a list of names, such as [{layers!r}]")
-    with ExitStack() as stack, suppress(_Reached):
-        outputs = stack.enter_context(recording(model, layers))
-
-        def stop_when_complete(*_) -> None:
-            if outputs.keys() >= set(layers):
-                raise _Reached
-
-        for name in layers:
-            layer = find_layer(model, name.partition("#")[0])
-            stack.callback(layer.register_forward_hook(stop_when_complete).remove)
-        model(x)
-    if unused := [name for name in layers if name not in outputs]:
-        raise ValueError(f"the forward pass does not use the layer {unused[0]!r}")
-    return outputs
 
 
 # A picture and all that is computed from it must fit into memory; this many pixels take a few GiB.
@@ -323,30 +128,6 @@ def _has_maps(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) ->
             return all(maps.numel() for maps in run_to(model, blank(model, (3, *size)), layers).values())
     except RuntimeError:  # a kernel that is larger than the maps it should slide over
         return False
-
-
-def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """The layer of that name; the error for a wrong one names those that are spelt nearly so, or the upper ones."""
-    if not isinstance(name, str):
-        raise ValueError(f"a layer is named by text, such as 'features.0', not by {name!r}")
-    try:
-        return model.get_submodule(name)
-    except AttributeError:
-        known = [layer for layer, _ in model.named_modules() if layer]
-        near = difflib.get_close_matches(name, known) or [layer for layer in known if layer.count(".") < 2]
-        raise ValueError(f"{type(model).__name__} has no layer {name!r}; it has {', '.join(near)}") from None
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's weights are; the CPU for one without weights."""
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
-def blank(model: nn.Module, shape: Sequence[int]) -> Tensor:
-    """A black picture ``(1, C, H, W)``, where the model's weights are and in their precision."""
-    like = next(model.parameters(), torch.zeros(()))
-    return like.new_zeros(1, *shape)
 
 
 @dataclass(frozen=True)

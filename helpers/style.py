@@ -18,9 +18,10 @@ from torch.optim import LBFGS, Adam, Optimizer
 from tqdm.auto import tqdm
 
 from helpers import images
-from helpers.devices import mixed_precision
+from helpers.devices import device_of, mixed_precision
+from helpers.hooks import gradients, inference, run_to
 from helpers.images import Source, resized, scaled, to_gray, total_variation
-from helpers.models import check_size, converted, device_of, fits, gradients, inference, run_to
+from helpers.models import check_size, converted, fits
 from helpers.pretrained import default_for
 
 # For each network the layers whose maps are compared with those of the content, and those whose Gram matrices are

@@ -21,8 +21,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tqdm.auto import tqdm
 
 from helpers.data import Batches, fashion_mnist, random_flip
-from helpers.devices import best_device, mixed_precision
-from helpers.models import CHECKPOINT, FashionNet, device_of, inference
+from helpers.devices import best_device, device_of, mixed_precision
+from helpers.hooks import inference
+from helpers.models import CHECKPOINT, FashionNet
 
 Batch = tuple[Tensor, Tensor]
 
@@ -177,44 +178,6 @@ def one_cycle(model: nn.Module, steps: int, learning_rate: float = 0.1) -> tuple
     """
     optimizer = SGD(model.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
     return optimizer, OneCycleLR(optimizer, learning_rate, total_steps=steps)
-
-
-def hollows(point: Tensor) -> Tensor:
-    """The loss surface of lesson 4: a narrow valley with a shallow hollow near x = −0.7 and the lowest point at x = 2.
-
-    Args:
-        point: ``(…, 2)``, x along the valley and y across it.
-
-    Returns:
-        Heights ``(…)``; 0 at the lowest point, (2, 0.3). Across the valley the curvature is 6.
-    """
-    x, y = point[..., 0], point[..., 1]
-    return 0.08 * (x - 2) ** 2 + 3 * (y - 0.15 * x) ** 2 - 0.36 * torch.exp(-4 * (x + 0.9) ** 2)
-
-
-def descend(
-    surface: Callable[[Tensor], Tensor],
-    start: tuple[float, float],
-    make_optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
-    steps: int,
-) -> Tensor:
-    """The path of a point that an optimiser moves down a surface, ``(steps + 1, 2)``, start included (lesson 4).
-
-    Args:
-        surface: maps ``(2,)`` to a height.
-        start: where the point is let go.
-        make_optimizer: called with the list of what is to be optimised, which is the point alone.
-        steps: how many.
-    """
-    point = torch.tensor(start, requires_grad=True)
-    optimizer = make_optimizer([point])
-    path = [point.detach().clone()]
-    for _ in range(steps):
-        optimizer.zero_grad()
-        surface(point).backward()
-        optimizer.step()
-        path.append(point.detach().clone())
-    return torch.stack(path)
 
 
 def _train_epoch(model, batches, optimizer, scheduler, device, bar) -> tuple[float, float]:

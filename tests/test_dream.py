@@ -15,7 +15,7 @@ from torchvision.transforms.functional import InterpolationMode, affine, gaussia
 
 from helpers import devices, dream, images, pretrained
 from helpers.features import receptive_field
-from helpers.models import inference, run_to
+from helpers.hooks import inference, run_to
 
 QUIET = {"progress": False}
 

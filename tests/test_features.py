@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn.functional import conv2d
 from torchvision import models as torchvision_models
 
-from helpers import features, images, models, pretrained
+from helpers import features, filters, images, models, pretrained
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +100,10 @@ def test_a_wrong_layer_is_answered_with_the_right_ones(fashion_net, garments):
     unused.forward = lambda x: unused["a"](x)
     with pytest.raises(ValueError, match="does not use the layer 'b'"):
         features.activations(unused, garments, ["a", "b"])
+    pair = nn.Identity()
+    pair.forward = lambda x: (x, x)
     with pytest.raises(TypeError, match="layer '' gives a tuple"):
-        features.activations(models.FilterNet(torch.ones(4, 2, 2)), garments, [""])
+        features.activations(pair, garments, [""])
     with pytest.raises(ValueError, match=r"not \(28, 28\)"):
         features.activations(fashion_net, garments[0, 0], ["features.1"])
     with pytest.raises(ValueError, match=r"layers must be a list of names, such as \['features.1'\]"):
@@ -186,7 +188,7 @@ def test_receptive_field_of_a_channel_is_that_of_its_branch(layer):
 
 def test_receptive_field_agrees_with_lesson_2_inside_the_picture():
     model = nn.Sequential(nn.Conv2d(1, 1, 5, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(1, 1, 3, dilation=2))
-    field = models.receptive_field([(5, 2), (3, 2), (5, 1)])
+    field = filters.receptive_field([(5, 2), (3, 2), (5, 1)])
     assert features.receptive_field(model, "3", (1, 60, 64), (1, 2)) == (4, 8, field, field)
 
 

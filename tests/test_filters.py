@@ -2,6 +2,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import conv2d
 
 from helpers import filters
 
@@ -37,3 +40,21 @@ def test_step_filters_answer_to_their_own_edge():
     answers = torch.einsum("fij,eij->fe", filters.step_filters(), edges)
     assert torch.equal(answers.argmax(1), torch.arange(4))
     assert torch.equal(answers.diag(), torch.full((4,), 8.0))
+
+
+@given(*(st.integers(a, b) for a, b in ((1, 40), (1, 7), (1, 4), (0, 3), (1, 3))))
+def test_output_size_is_pytorchs(size, kernel_size, stride, padding, dilation):
+    if dilation * (kernel_size - 1) + 1 > size + 2 * padding:
+        with pytest.raises(ValueError, match="does not fit"):
+            filters.output_size(size, kernel_size, stride, padding, dilation)
+        return
+    weight = torch.zeros(1, 1, kernel_size, 1)
+    real = conv2d(torch.zeros(1, 1, size, 1), weight, None, (stride, 1), (padding, 0), (dilation, 1))
+    assert filters.output_size(size, kernel_size, stride, padding, dilation) == real.shape[2]
+
+
+@pytest.mark.parametrize("bad", [{"size": 0}, {"stride": 0}, {"padding": -1}, {"dilation": 0}, {"kernel_size": 0}])
+def test_output_size_names_the_bad_argument(bad):
+    (name,) = bad
+    with pytest.raises(ValueError, match=f"{name} must be at least"):
+        filters.output_size(**({"size": 5, "kernel_size": 3} | bad))

@@ -92,7 +92,7 @@ def test_each_exercise_has_a_check_and_a_solution(notebook):
     assert 2 <= len(exercises) <= 4
     for i in exercises:
         check, solution = cells[i + 1], cells[i + 2]
-        assert check.source.startswith("checks.")
+        assert re.match(r"lesson_\d\d\.check_", check.source)
         assert "solution" in solution.metadata.tags
         assert solution.metadata.jupyter.source_hidden
         assert solution.source.endswith(check.source)

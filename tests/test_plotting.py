@@ -75,28 +75,7 @@ def test_learning_curves():
     assert {line.get_label(): line.get_linestyle() for line in loss.lines} == {"run, train": "--", "run, test": "-"}
 
 
-def test_confusion_table_has_true_classes_in_rows():
-    ax = plotting.confusion_table(torch.tensor([[5, 1], [0, 7]]), ["cat", "dog"]).axes[0]
-    texts = {t.get_position(): t.get_text() for t in ax.texts}
-    assert texts[(1, 0)] == "1"
-    assert ax.get_ylabel() == "true class"
-    assert np.asarray(ax.images[0].get_array()).tolist() == [[0, 1], [0, 0]]
-
-
 def test_bars_first_on_top():
     ax = plotting.bars({"a": 1, "b": 3}, "count").axes[0]
     assert [bar.get_width() for bar in ax.patches] == [1, 3]
     assert ax.yaxis_inverted()
-
-
-def test_an_animation_plays_its_frames(monkeypatch):
-    shown = []
-    monkeypatch.setattr(plotting, "display", shown.append)
-    frames = [torch.full((3, 20, 30), value) for value in (0.0, 0.5, 1.0)]
-    plotting.show_animation(frames, "from black to white", milliseconds=50)
-    with Image.open(io.BytesIO(shown[0].data)) as film:
-        assert (film.n_frames, film.size, film.info["loop"]) == (3, (30, 20), 0)
-        for i, grey in enumerate((0, 127, 255)):
-            film.seek(i)
-            assert abs(int(np.asarray(film)[10, 10, 0]) - grey) < 4
-    assert shown[0].alt == "from black to white"

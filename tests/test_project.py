@@ -1,5 +1,6 @@
 """What is said in two places is said alike."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -27,23 +28,37 @@ def test_environment_and_pyproject_name_the_same_packages():
     assert "-e ." in pip
 
 
-def test_modules_import_only_from_floors_below():
-    floors = [
-        {"images", "filters", "devices", "relus"},
-        {"data", "models", "pretrained", "incremental"},
-        {"training", "features", "attribution", "dream", "style"},
-        {"plotting"},
-        {"widgets", "checks"},
-    ]
-    floor = {name: i for i, names in enumerate(floors) for name in names}
-    for path in (ROOT / "helpers").glob("*.py"):
-        if path.stem == "__init__":
-            continue
-        source = path.read_text()
-        used = set(re.findall(r"^from helpers\.(\w+) import", source, re.M))
-        for names in re.findall(r"^from helpers import (.+)$", source, re.M):
-            used |= set(names.split(", "))
-        assert all(floor[name] < floor[path.stem] for name in used), f"{path.name} imports {used}"
+FLOORS = [
+    {"images", "filters", "hooks", "devices"},
+    {"data", "models", "pretrained", "incremental"},
+    {"training", "features", "attribution", "dream", "style"},
+    {"plotting"},
+]
+
+
+def imported(path):
+    """Modules of helpers that a file imports anywhere in it, such as ``images`` or ``lessons.checking``."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "helpers":
+            package = node.module.removeprefix("helpers").strip(".")
+            found |= {f"{package}.{a.name}".strip(".") for a in node.names} if package in ("", "lessons") else {package}
+        if isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("helpers.") for a in node.names if a.name.startswith("helpers.")}
+    return found
+
+
+def test_core_modules_import_only_from_floors_below():
+    floor = {name: i for i, names in enumerate(FLOORS) for name in names}
+    core = {path.stem: imported(path) for path in (ROOT / "helpers").glob("*.py") if path.stem != "__init__"}
+    assert core.keys() == floor.keys()
+    for module, used in core.items():
+        assert all(floor.get(name, len(FLOORS)) < floor[module] for name in used), f"{module} imports {used}"
+
+
+def test_a_lesson_imports_no_other_lesson():
+    for path in (ROOT / "helpers" / "lessons").glob("*.py"):
+        assert not [name for name in imported(path) if "lesson_" in name], path.name
 
 
 def test_importing_helpers_imports_nothing_else():

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers import devices, images, pretrained, style
-from helpers.models import inference, run_to
+from helpers.hooks import inference, run_to
 
 FOLDER = Path(__file__).parents[1] / "data" / "images"
 STYLES = sorted(path.stem.removeprefix("style_") for path in FOLDER.glob("style_*.jpg"))

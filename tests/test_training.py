@@ -6,7 +6,7 @@ from sklearn import metrics
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from helpers import data, devices, models, training
+from helpers import data, devices, hooks, models, training
 from helpers.data import Batches
 
 
@@ -178,7 +178,7 @@ def test_on_a_gpu():
 def test_the_kept_network_has_the_accuracy_of_its_record():
     record = json.loads(models.CHECKPOINT.with_suffix(".json").read_text())
     pictures, labels = data.fashion_mnist(train=False)
-    with models.inference(model := models.trained_fashion_net()):
+    with hooks.inference(model := models.trained_fashion_net()):
         right = (model(pictures).argmax(dim=1) == labels).float().mean().item()
     assert right == pytest.approx(record["test_accuracy"], abs=0.0005)  # where two scores are nearly the same
     assert record["test_accuracy"] > 0.905

@@ -2,9 +2,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from test_widgets import decode, find
+from widget_tools import decode, find
 
-from helpers import features, images, pretrained, widgets
+from helpers import features, images, pretrained
+from helpers.lessons import explorer as explorer_tools
+from helpers.lessons import lesson_05
 
 NAMES = list(images.SAMPLES)
 PHOTOS = torch.stack([images.square(images.sample(name)) for name in NAMES])
@@ -17,7 +19,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def explorer():
-    return widgets.layer_explorer()
+    return lesson_05.layer_explorer()
 
 
 @pytest.mark.parametrize(
@@ -56,14 +58,14 @@ def test_shows_the_map_and_what_its_strongest_unit_sees(explorer, model, photo, 
     enlarged = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     np.testing.assert_allclose(patch / 255, enlarged, atol=0.01)
     if layer != "features.1":  # there the box is as small as its line is wide
-        assert (overlay[top, left + width // 2] == widgets.BOX_COLOR).all()
-        assert (overlay[top + height // 2, left + width - 1] == widgets.BOX_COLOR).all()
+        assert (overlay[top, left + width // 2] == explorer_tools.BOX_COLOR).all()
+        assert (overlay[top + height // 2, left + width - 1] == explorer_tools.BOX_COLOR).all()
 
 
 def test_the_photo_is_lit_where_the_map_is_bright():
     grid = torch.zeros(13, 13)
     grid[5, 7] = 2
-    view = widgets._layer_view(torch.full((3, 224, 224), 1.0), grid, 2.0, start=-88, step=16, field=207)
+    view = lesson_05._layer_view(torch.full((3, 224, 224), 1.0), grid, 2.0, start=-88, step=16, field=207)
     overlay = cv2.imdecode(np.frombuffer(view["overlay"], np.uint8), cv2.IMREAD_COLOR)
     assert (overlay[-88 + 5 * 16 + 103, -88 + 7 * 16 + 103] == 255).all()
     assert (overlay[60, 60] == 51).all()
@@ -79,4 +81,4 @@ def test_a_layer_with_fewer_channels_takes_the_slider_back(explorer):
 @pytest.mark.parametrize("wrong", [{"photo": "cat"}, {"layer": "features.2"}])
 def test_a_wrong_name_is_told_with_the_right_ones(wrong):
     with pytest.raises(ValueError, match=r"there is no '.*', only "):
-        widgets.layer_explorer(**wrong)
+        lesson_05.layer_explorer(**wrong)

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from test_widgets import decode, find
+from widget_tools import decode, find
 
-from helpers import images, widgets
 from helpers.data import CLASSES
+from helpers.lessons import explorer as explorer_tools
+from helpers.lessons import lesson_06
 
 GENERATOR = torch.Generator().manual_seed(0)
 GARMENTS = torch.rand(40, 1, 28, 28, generator=GENERATOR).round(decimals=1)
@@ -22,7 +23,7 @@ MAPS = {"line": torch.stack([torch.arange(40.0), torch.zeros(40)], dim=1), "plan
 
 @pytest.fixture
 def widget():
-    return widgets.neighbour_explorer(GARMENTS, LABELS, VECTORS, MAPS)
+    return lesson_06.neighbour_explorer(GARMENTS, LABELS, VECTORS, MAPS)
 
 
 def thumbnails(html):
@@ -50,13 +51,13 @@ def test_marks_the_garment_and_its_neighbours_on_the_map(widget):
     for name, chosen in (("line", 3), ("plane", 3), ("plane", 20)):
         find(widget, "map").value, find(widget, "garment").value = name, chosen
         pixels = decode(widget.children[2]).astype(int)
-        _, middles = images.collage(1 - GARMENTS, MAPS[name], width=640)
+        _, middles = lesson_06.collage(1 - GARMENTS, MAPS[name], width=640)
         row, column = middles[chosen].tolist()
         box = pixels[max(row - 17, 0) : row + 18, max(column - 17, 0) : column + 18]
-        assert (np.abs(box - widgets.BOX_COLOR).sum(axis=2) < 10).sum() > 100
+        assert (np.abs(box - explorer_tools.BOX_COLOR).sum(axis=2) < 10).sum() > 100
         order = (VECTORS - VECTORS[chosen]).norm(dim=1).argsort().tolist()
         nearest, farthest = order[1], order[-1]
-        blue = np.abs(pixels - widgets.NEAR_COLOR).sum(axis=2) < 10
+        blue = np.abs(pixels - lesson_06.NEAR_COLOR).sum(axis=2) < 10
         for number, ringed in ((nearest, True), (farthest, False)):
             y, x = middles[number].tolist()
             assert blue[y, [max(x - 9, 0), min(x + 9, 639)]].any() == ringed
@@ -64,7 +65,7 @@ def test_marks_the_garment_and_its_neighbours_on_the_map(widget):
 
 def test_answers_at_once():
     garments, vectors = torch.rand(1000, 1, 28, 28), torch.randn(1000, 64)
-    widget = widgets.neighbour_explorer(garments, torch.arange(1000) % 10, vectors, {"t-SNE": vectors[:, :2]})
+    widget = lesson_06.neighbour_explorer(garments, torch.arange(1000) % 10, vectors, {"t-SNE": vectors[:, :2]})
     times = []
     for number in range(1, 8):
         start = time.process_time()
@@ -76,7 +77,7 @@ def test_answers_at_once():
 def test_a_collage_puts_each_picture_where_there_is_room():
     pictures = torch.stack([torch.full((1, 4, 6), value) for value in (0.1, 0.2, 0.3)])
     places = torch.tensor([[0.0, 0.0], [0.1, 0.0], [10.0, 5.0]])
-    canvas, middles = images.collage(pictures, places, width=106)  # 10 units of x are 100 pixels, and so of y
+    canvas, middles = lesson_06.collage(pictures, places, width=106)  # 10 units of x are 100 pixels, and so of y
     assert canvas.shape == (1, 54, 106)
     assert middles.tolist() == [[52, 3], [52, 4], [2, 103]]
     assert (canvas[0, 50:54, 0:6] == 0.1).all()  # the second has no room beside the first
@@ -85,7 +86,7 @@ def test_a_collage_puts_each_picture_where_there_is_room():
 
 
 def test_a_collage_of_one_place_and_of_wrong_places():
-    canvas, _ = images.collage(torch.zeros(2, 3, 5, 5), torch.ones(2, 2), width=20)
+    canvas, _ = lesson_06.collage(torch.zeros(2, 3, 5, 5), torch.ones(2, 2), width=20)
     assert (canvas == 0).sum() == 75
     with pytest.raises(ValueError, match=r"places must have the shape \(2, 2\), not \(3, 2\)"):
-        images.collage(torch.zeros(2, 3, 5, 5), torch.ones(3, 2))
+        lesson_06.collage(torch.zeros(2, 3, 5, 5), torch.ones(3, 2))

@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers import checks
+from helpers.lessons import lesson_08
 
 
 def variation(picture, power=2):
@@ -53,25 +53,29 @@ def dreamt_with_one_gradient(model, picture, steps, step_size):
 
 
 RIGHT = [
-    (checks.total_variation, variation),
-    (checks.octave_sizes, sizes),
-    (checks.guide_objective, lambda maps, guide: products(maps, guide).amax(dim=1).sum()),
-    (checks.small_dream, dreamt),
+    (lesson_08.check_total_variation, variation),
+    (lesson_08.check_octave_sizes, sizes),
+    (lesson_08.check_guide_objective, lambda maps, guide: products(maps, guide).amax(dim=1).sum()),
+    (lesson_08.check_small_dream, dreamt),
 ]
 
 WRONG = [
-    (checks.total_variation, lambda x: variation(x, 1), "Squares"),
-    (checks.total_variation, variation_around_the_edge, "nothing across"),
-    (checks.total_variation, lambda x: x.diff(dim=-1).square().mean(), "4/3 down"),
-    (checks.total_variation, variation_in_one_mean, "a mean for each direction"),
-    (checks.total_variation, lambda x: variation(x) + x.diff(dim=0).square().sum(), "Channels are not"),
-    (checks.octave_sizes, lambda *a: sizes(*a)[::-1], "The smallest first"),
-    (checks.octave_sizes, sizes_rounded_each_time, "round once"),
-    (checks.guide_objective, lambda m, g: products(m, g).sum(), "a maximum, not a sum"),
-    (checks.guide_objective, lambda m, g: products(m, g).amax(), "Each place of the maps"),
-    (checks.small_dream, lambda *a: dreamt(*a, sign=-1), "lies downhill"),
-    (checks.small_dream, lambda *a: dreamt(*a, gradient_of=lambda m, p: slope(m, p, 1)), "follow the maps back"),
-    (checks.small_dream, dreamt_with_one_gradient, "as it is by then"),
-    (checks.small_dream, lambda *a: dreamt(*a, clamp=False), "within [0, 1]"),
-    (checks.small_dream, lambda m, p, n, size: p.copy_(dreamt(m, p, n, size)), "begin with picture.clone()"),
+    (lesson_08.check_total_variation, lambda x: variation(x, 1), "Squares"),
+    (lesson_08.check_total_variation, variation_around_the_edge, "nothing across"),
+    (lesson_08.check_total_variation, lambda x: x.diff(dim=-1).square().mean(), "4/3 down"),
+    (lesson_08.check_total_variation, variation_in_one_mean, "a mean for each direction"),
+    (lesson_08.check_total_variation, lambda x: variation(x) + x.diff(dim=0).square().sum(), "Channels are not"),
+    (lesson_08.check_octave_sizes, lambda *a: sizes(*a)[::-1], "The smallest first"),
+    (lesson_08.check_octave_sizes, sizes_rounded_each_time, "round once"),
+    (lesson_08.check_guide_objective, lambda m, g: products(m, g).sum(), "a maximum, not a sum"),
+    (lesson_08.check_guide_objective, lambda m, g: products(m, g).amax(), "Each place of the maps"),
+    (lesson_08.check_small_dream, lambda *a: dreamt(*a, sign=-1), "lies downhill"),
+    (
+        lesson_08.check_small_dream,
+        lambda *a: dreamt(*a, gradient_of=lambda m, p: slope(m, p, 1)),
+        "follow the maps back",
+    ),
+    (lesson_08.check_small_dream, dreamt_with_one_gradient, "as it is by then"),
+    (lesson_08.check_small_dream, lambda *a: dreamt(*a, clamp=False), "within [0, 1]"),
+    (lesson_08.check_small_dream, lambda m, p, n, size: p.copy_(dreamt(m, p, n, size)), "begin with picture.clone()"),
 ]

@@ -1,18 +1,22 @@
 """The explorer of lesson 8."""
 
+import io
 import re
 import time
 
 import numpy as np
 import pytest
-from test_widgets import decode, find
+import torch
+from PIL import Image
+from widget_tools import decode, find
 
-from helpers import dream, images, models, pretrained, widgets
+from helpers import dream, hooks, images, pretrained
+from helpers.lessons import lesson_08
 
 
 @pytest.fixture(scope="module")
 def explorer():
-    return widgets.dream_explorer()
+    return lesson_08.dream_explorer()
 
 
 def set_to(explorer, **values):
@@ -34,7 +38,7 @@ def test_shows_what_a_direct_computation_gives(explorer, photo, layer, octaves, 
     options = {"octaves": octaves, "steps": steps, "step_size": strength, "progress": False}
     dreamt = dream.deep_dream(model, picture, layer, **options)
     before, after = (
-        dream.half_squared_norm(models.run_to(model, p[None], [layer])[layer]).item() for p in (picture, dreamt)
+        dream.half_squared_norm(hooks.run_to(model, p[None], [layer])[layer]).item() for p in (picture, dreamt)
     )
     *_, text, (shown, drawn) = (*explorer.children[:3], explorer.children[3].children)
     assert np.abs(decode(shown).astype(float) - 255 * images.to_array(picture)).max() < 1
@@ -52,3 +56,16 @@ def test_sliders_wait_for_their_release_and_what_was_drawn_is_kept(explorer):
     set_to(explorer, steps=2)
     set_to(explorer, steps=3)
     assert time.process_time() - start < 0.05
+
+
+def test_an_animation_plays_its_frames(monkeypatch):
+    shown = []
+    monkeypatch.setattr(lesson_08, "display", shown.append)
+    frames = [torch.full((3, 20, 30), value) for value in (0.0, 0.5, 1.0)]
+    lesson_08.show_animation(frames, "from black to white", milliseconds=50)
+    with Image.open(io.BytesIO(shown[0].data)) as film:
+        assert (film.n_frames, film.size, film.info["loop"]) == (3, (30, 20), 0)
+        for i, grey in enumerate((0, 127, 255)):
+            film.seek(i)
+            assert abs(int(np.asarray(film)[10, 10, 0]) - grey) < 4
+    assert shown[0].alt == "from black to white"

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from test_widgets import decode, find
+from widget_tools import decode, find
 
-from helpers import widgets
+from helpers.lessons import lesson_09
 
 
 def snapshot(step, colour, size=(3, 5)):
@@ -23,7 +23,7 @@ RUNS = {
 
 @pytest.mark.parametrize(("ratio", "place"), [(4, 0), (4, 1), (20, 2), (20, 0), (0.5, 0)])
 def test_shows_the_chosen_snapshot_and_its_losses(ratio, place):
-    explorer = widgets.style_explorer(RUNS)
+    explorer = lesson_09.style_explorer(RUNS)
     find(explorer, "style weight").value, find(explorer, "snapshot").value = ratio, place
     text, picture = explorer.children[2:]
     step, losses, expected = RUNS[ratio][place]
@@ -38,13 +38,13 @@ def test_shows_the_chosen_snapshot_and_its_losses(ratio, place):
 
 def test_a_picture_is_made_larger_and_not_turned():
     picture = torch.rand(3, 12, 20, generator=torch.Generator().manual_seed(0))
-    explorer = widgets.style_explorer({1: [(1, {"total": 1.0}, picture)]})
+    explorer = lesson_09.style_explorer({1: [(1, {"total": 1.0}, picture)]})
     small = cv2.resize(decode(explorer.children[3]).astype(np.uint8), (20, 12), interpolation=cv2.INTER_AREA)
     assert np.abs(small / 255 - picture.permute(1, 2, 0).numpy()).mean() < 0.1
 
 
 def test_a_shorter_run_stays_at_its_last_snapshot():
-    explorer = widgets.style_explorer(RUNS)
+    explorer = lesson_09.style_explorer(RUNS)
     find(explorer, "snapshot").value = 2
     assert "Step 6:" in explorer.children[2].value
     find(explorer, "style weight").value = 0.5
@@ -54,4 +54,4 @@ def test_a_shorter_run_stays_at_its_last_snapshot():
 @pytest.mark.parametrize("runs", [{}, {1: []}])
 def test_runs_without_snapshots_are_refused(runs):
     with pytest.raises(ValueError, match="at least one snapshot"):
-        widgets.style_explorer(runs)
+        lesson_09.style_explorer(runs)

@@ -5,10 +5,11 @@ import time
 import numpy as np
 import pytest
 import torch
-from test_widgets import decode, find
+from widget_tools import decode, find
 
-from helpers import attribution, images, pretrained, widgets
-from helpers.plotting import overlay
+from helpers import attribution, images, pretrained
+from helpers.lessons import lesson_07
+from helpers.lessons.lesson_07 import overlay
 
 
 def test_an_overlay_is_purple_for_orange_against_and_the_picture_where_there_is_nothing():
@@ -24,7 +25,7 @@ def test_an_overlay_is_purple_for_orange_against_and_the_picture_where_there_is_
 
 @pytest.fixture(scope="module")
 def explorer():
-    return widgets.attribution_explorer()
+    return lesson_07.attribution_explorer()
 
 
 def direct(model, picture, index, method, patch):

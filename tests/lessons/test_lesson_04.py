@@ -3,9 +3,9 @@ import time
 import numpy as np
 import pytest
 import torch
-from test_widgets import decode, find
+from widget_tools import decode, find
 
-from helpers import training, widgets
+from helpers.lessons import lesson_04
 
 OPTIMIZERS = {
     "plain": lambda w, lr, m: torch.optim.SGD(w, lr),
@@ -22,34 +22,34 @@ def picture_and_text(widget):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_marble_lies_where_the_optimiser_takes_it(name):
-    widget = widgets.momentum_explorer()
+    widget = lesson_04.momentum_explorer()
     for rate, momentum, steps in ((0.05, 0.7, 30), (0.15, 0.9, 7)):
         for control, value in (("optimiser", name), ("rate", rate), ("momentum", momentum), ("steps", steps)):
             find(widget, control).value = value
-        end = training.descend(
-            training.hollows, (-3.2, 1.0), lambda w, lr=rate, m=momentum: OPTIMIZERS[name](w, lr, m), steps
+        end = lesson_04.descend(
+            lesson_04.hollows, (-3.2, 1.0), lambda w, lr=rate, m=momentum: OPTIMIZERS[name](w, lr, m), steps
         )[-1]
         picture, text = picture_and_text(widget)
-        assert f"x = {end[0]:.2f}, y = {end[1]:.2f}, height {training.hollows(end):.3f}" in text
+        assert f"x = {end[0]:.2f}, y = {end[1]:.2f}, height {lesson_04.hollows(end):.3f}" in text
         column, row = round((end[0].item() + 4) * 80), round((2.2 - end[1].item()) * 80)
         assert (picture[row - 3 : row + 4, column - 3 : column + 4] == 0).all()
 
 
 def test_the_lines_are_where_the_height_passes_a_level():
-    picture = widgets._contour_picture()[..., 0]
+    picture = lesson_04._contour_picture()[..., 0]
     deep, wall = picture[round((2.2 - 0.3) * 80), 480], picture[5, 5]
     assert deep < wall  # low ground is darker
     across = picture[:, 480]
     ys = torch.linspace(2.2, -2.2, len(across))
     x = -4 + 480 / (picture.shape[1] - 1) * 8.5
-    heights = training.hollows(torch.stack([torch.full_like(ys, x), ys], dim=-1)).numpy()
-    passed = np.flatnonzero(np.diff(np.searchsorted(widgets.LEVELS, heights)) != 0) + 1
+    heights = lesson_04.hollows(torch.stack([torch.full_like(ys, x), ys], dim=-1)).numpy()
+    passed = np.flatnonzero(np.diff(np.searchsorted(lesson_04.LEVELS, heights)) != 0) + 1
     np.testing.assert_array_equal(np.flatnonzero(across == 120), passed)
 
 
 @pytest.mark.parametrize("name", ["plain", "momentum"])
 def test_a_marble_that_flies_off_breaks_nothing(name):
-    widget = widgets.momentum_explorer(name, 1.0, 0.99)
+    widget = lesson_04.momentum_explorer(name, 1.0, 0.99)
     find(widget, "steps").value = 100
     picture, text = picture_and_text(widget)
     assert "left the map" in text
@@ -57,14 +57,14 @@ def test_a_marble_that_flies_off_breaks_nothing(name):
 
 
 def test_momentum_may_be_zero_for_all():
-    widget = widgets.momentum_explorer("Nesterov", 0.1, 0.0)
+    widget = lesson_04.momentum_explorer("Nesterov", 0.1, 0.0)
     text = picture_and_text(widget)[1]
     find(widget, "optimiser").value = "plain"
     assert picture_and_text(widget)[1] == text
 
 
 def test_answers_at_once():
-    widget = widgets.momentum_explorer("Adam")
+    widget = lesson_04.momentum_explorer("Adam")
     times = []
     for steps in (100, 99, 98, 97, 96):
         start = time.process_time()
@@ -76,8 +76,8 @@ def test_answers_at_once():
 def test_the_surface_has_the_hollows_it_is_named_for():
     for x, y in ((2.0, 0.3), (-0.73, -0.11)):
         place = torch.tensor([x, y])
-        gradient = torch.autograd.functional.jacobian(training.hollows, place)
-        curvatures = torch.linalg.eigvalsh(torch.autograd.functional.hessian(training.hollows, place))
+        gradient = torch.autograd.functional.jacobian(lesson_04.hollows, place)
+        curvatures = torch.linalg.eigvalsh(torch.autograd.functional.hessian(lesson_04.hollows, place))
         assert gradient.norm() < 0.02
         assert (curvatures > 0).all()
-    assert abs(training.hollows(torch.tensor([2.0, 0.3]))) < 1e-4
+    assert abs(lesson_04.hollows(torch.tensor([2.0, 0.3]))) < 1e-4

@@ -3,10 +3,10 @@ import time
 
 import numpy as np
 import torch
-from test_widgets import decode, find
+from widget_tools import decode, find
 
-from helpers import widgets
 from helpers.data import CLASSES
+from helpers.lessons import lesson_03
 from helpers.models import FashionNet
 
 LABELS = torch.arange(40) % 10
@@ -15,7 +15,7 @@ IMAGES[torch.arange(40), 0, LABELS * 2] = 1  # a white row, at a height that tel
 
 
 def explorer(rounds=3):
-    return widgets.training_explorer((IMAGES, LABELS), (IMAGES, LABELS), seed=5, rounds=rounds)
+    return lesson_03.training_explorer((IMAGES, LABELS), (IMAGES, LABELS), seed=5, rounds=rounds)
 
 
 def shown(widget):
@@ -46,7 +46,7 @@ def wait(live):
 
 
 def test_trains_when_asked_goes_on_and_starts_again():
-    live = widgets._LiveTraining((IMAGES, LABELS), (IMAGES, LABELS), seed=0)
+    live = lesson_03._LiveTraining((IMAGES, LABELS), (IMAGES, LABELS), seed=0)
     calls = []
     live.start(3, lambda: calls.append(len(live.losses)))
     wait(live)
@@ -61,7 +61,7 @@ def test_trains_when_asked_goes_on_and_starts_again():
 
 
 def test_stops_after_the_round_it_is_in():
-    live = widgets._LiveTraining((IMAGES, LABELS), (IMAGES, LABELS), seed=0)
+    live = lesson_03._LiveTraining((IMAGES, LABELS), (IMAGES, LABELS), seed=0)
     live.start(1000, live.stopping.set)
     wait(live)
     assert len(live.losses) == 1
@@ -83,3 +83,11 @@ def test_buttons_and_curves():
     assert shown(widget)[0] == before
     rate.value = 0.1
     assert "0 pictures seen" in widget.children[1].value
+
+
+def test_confusion_table_has_true_classes_in_rows():
+    ax = lesson_03.confusion_table(torch.tensor([[5, 1], [0, 7]]), ["cat", "dog"]).axes[0]
+    texts = {t.get_position(): t.get_text() for t in ax.texts}
+    assert texts[(1, 0)] == "1"
+    assert ax.get_ylabel() == "true class"
+    assert np.asarray(ax.images[0].get_array()).tolist() == [[0, 1], [0, 0]]

@@ -1,13 +1,12 @@
 """The checks of the exercises: right answers pass, typical wrong ones get the hint that they need."""
 
 import importlib
-import inspect
 
 import answers_05
 import pytest
 import torch
 
-from helpers import checks
+from helpers.lessons import checking, lesson_01, lesson_05
 
 LESSONS = [importlib.import_module(f"answers_{number:02}") for number in range(2, 10)]
 RIGHT = [case for lesson in LESSONS for case in lesson.RIGHT]
@@ -21,7 +20,7 @@ def verdict(capsys, check, answer):
 
 @pytest.mark.parametrize(("check", "answer"), RIGHT)
 def test_a_right_answer_passes(check, answer, capsys):
-    assert verdict(capsys, check, answer).startswith(checks.CORRECT)
+    assert verdict(capsys, check, answer).startswith(checking.CORRECT)
 
 
 @pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
@@ -34,47 +33,47 @@ def test_a_wrong_answer_gets_its_hint(check, answer, hint, capsys):
 @pytest.mark.parametrize("check", {check for check, _ in RIGHT})
 @pytest.mark.parametrize("nothing", [None, ...])
 def test_a_stub_is_not_attempted(check, nothing, capsys):
-    assert verdict(capsys, check, lambda *_: nothing).startswith(checks.NOT_ATTEMPTED)
+    assert verdict(capsys, check, lambda *_: nothing).startswith(checking.NOT_ATTEMPTED)
 
 
 def test_a_hook_also_records_where_gradients_are_off(capsys):
     with torch.no_grad():
-        assert verdict(capsys, checks.recorded_output, answers_05.record).startswith(checks.CORRECT)
+        assert verdict(capsys, lesson_05.check_recorded_output, answers_05.record).startswith(checking.CORRECT)
 
 
 def test_every_check_has_right_and_wrong_answers():
-    of_lesson_1 = {"output_size", "convolution_parameters", "cross_correlation", "diagonal_kernel"}  # below
-    tools = {"report", "check_function", "difference"}
-    ours = inspect.getmembers(checks, lambda f: inspect.isfunction(f) and f.__module__ == checks.__name__)
-    every = {name for name, _ in ours if not name.startswith("_")} - tools - of_lesson_1
+    modules = [importlib.import_module(f"helpers.lessons.lesson_{number:02}") for number in range(2, 10)]
+    every = {name for module in modules for name in dir(module) if name.startswith("check_")} - {"check_function"}
     assert {check.__name__ for check, _ in RIGHT} == {check.__name__ for check, *_ in WRONG} == every
 
 
 def test_not_attempted(capsys):
     def stub(*arguments): ...
 
-    assert verdict(capsys, checks.output_size, stub).startswith("Not attempted yet")
-    assert verdict(capsys, checks.diagonal_kernel, None).startswith("Not attempted yet")
+    assert verdict(capsys, lesson_01.check_output_size, stub).startswith("Not attempted yet")
+    assert verdict(capsys, lesson_01.check_diagonal_kernel, None).startswith("Not attempted yet")
 
 
 def test_an_error_in_the_answer_is_reported_not_raised(capsys):
-    out = verdict(capsys, checks.output_size, lambda *a: 1 / 0)
+    out = verdict(capsys, lesson_01.check_output_size, lambda *a: 1 / 0)
     assert out.startswith("Not yet: with 5, 3, 1, 0, your function raised ZeroDivisionError")
 
 
 def test_the_arguments_are_named_as_the_reader_named_them(capsys):
-    out = verdict(capsys, checks.output_size, lambda w, f, s, p: 7)
+    out = verdict(capsys, lesson_01.check_output_size, lambda w, f, s, p: 7)
     assert out.startswith("Not yet: with w=5, f=3, s=1, p=0, your function gave 7; expected 3. Count the places")
-    assert verdict(capsys, checks.output_size, max).startswith("Not yet: with 5, 3, 1, 0, your function gave 5")
+    assert verdict(capsys, lesson_01.check_output_size, max).startswith(
+        "Not yet: with 5, 3, 1, 0, your function gave 5"
+    )
 
 
 def test_grading_raises_on_anything_but_correct(monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     with pytest.raises(AssertionError, match="Not attempted"):
-        checks.output_size(lambda *a: None)
+        lesson_01.check_output_size(lambda *a: None)
     with pytest.raises(AssertionError, match="Not yet"):
-        checks.output_size(lambda *a: 0)
-    assert "Correct" in verdict(capsys, checks.output_size, lambda w, f, s, p: (w - f + 2 * p) // s + 1)
+        lesson_01.check_output_size(lambda *a: 0)
+    assert "Correct" in verdict(capsys, lesson_01.check_output_size, lambda w, f, s, p: (w - f + 2 * p) // s + 1)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_grading_raises_on_anything_but_correct(monkeypatch, capsys):
     ],
 )
 def test_difference(got, expected, words):
-    found = checks.difference(got, expected)
+    found = checking.difference(got, expected)
     assert words in found
     assert bool(words) == bool(found)
 
@@ -107,7 +106,7 @@ def test_difference(got, expected, words):
     ],
 )
 def test_output_size_refuses(capsys, wrong):
-    assert verdict(capsys, checks.output_size, wrong).startswith("Not yet")
+    assert verdict(capsys, lesson_01.check_output_size, wrong).startswith("Not yet")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ def test_output_size_refuses(capsys, wrong):
     ],
 )
 def test_parameters_refuse(capsys, wrong):
-    assert verdict(capsys, checks.convolution_parameters, wrong).startswith("Not yet")
+    assert verdict(capsys, lesson_01.check_convolution_parameters, wrong).startswith("Not yet")
 
 
 def correlate(picture, kernel, stride, padding, *, turned=False, one_side=False):
@@ -131,7 +130,7 @@ def correlate(picture, kernel, stride, padding, *, turned=False, one_side=False)
 
 
 def test_cross_correlation_knows_right_from_wrong(capsys):
-    check = checks.cross_correlation
+    check = lesson_01.check_cross_correlation
     assert "Correct: 5 of 5" in verdict(capsys, check, correlate)
     turned = verdict(capsys, check, lambda *a: correlate(*a, turned=True))
     assert "not turned" in turned
@@ -155,4 +154,4 @@ def test_cross_correlation_knows_right_from_wrong(capsys):
     ],
 )
 def test_diagonal_kernel(capsys, kernel, words):
-    assert words in verdict(capsys, checks.diagonal_kernel, torch.tensor(kernel))
+    assert words in verdict(capsys, lesson_01.check_diagonal_kernel, torch.tensor(kernel))

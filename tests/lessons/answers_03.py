@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from helpers import checks
+from helpers.lessons import lesson_03
 
 
 def step(model, images, labels, optimizer):
@@ -80,25 +80,25 @@ def ones_only(labels, predictions, classes):
 
 
 RIGHT = [
-    (checks.training_step, step),
-    (checks.accuracy, accuracy),
-    (checks.cross_entropy_by_hand, cross_entropy),
-    (checks.confusion_matrix, confusion),
+    (lesson_03.check_training_step, step),
+    (lesson_03.check_accuracy, accuracy),
+    (lesson_03.check_cross_entropy_by_hand, cross_entropy),
+    (lesson_03.check_confusion_matrix, confusion),
 ]
 
 WRONG = [
-    (checks.training_step, step_with_old_gradients, "step 1 moved the weights elsewhere"),
-    (checks.training_step, step_with_softmax, "step 1 moved the weights elsewhere"),
-    (checks.training_step, no_step, "no weight has moved"),
-    (checks.training_step, step_that_gives_the_graph, "loss.item()"),
-    (checks.training_step, lambda *a: step(*a) + 1, "as loss it gave"),
-    (checks.training_step, lambda *a: step(*a) and None, "as loss it gave None"),
-    (checks.accuracy, mean_of_batches, "[4 + 1 pictures]"),
-    (checks.accuracy, with_size_of_the_first, "[4 + 1 pictures]"),
-    (checks.accuracy, lambda batches: 100 * accuracy(batches), "from 0 to 1"),
-    (checks.cross_entropy_by_hand, overflowing, "maximum"),
-    (checks.cross_entropy_by_hand, lambda x, y: F.nll_loss(x.log_softmax(dim=0), y), "the natural logarithm"),
-    (checks.cross_entropy_by_hand, lambda x, y: cross_entropy(x, y) * len(y), "mean over pictures"),
-    (checks.confusion_matrix, lambda y, p, k: confusion(p, y, k), "Rows are true classes"),
-    (checks.confusion_matrix, ones_only, "a pair may come twice"),
+    (lesson_03.check_training_step, step_with_old_gradients, "step 1 moved the weights elsewhere"),
+    (lesson_03.check_training_step, step_with_softmax, "step 1 moved the weights elsewhere"),
+    (lesson_03.check_training_step, no_step, "no weight has moved"),
+    (lesson_03.check_training_step, step_that_gives_the_graph, "loss.item()"),
+    (lesson_03.check_training_step, lambda *a: step(*a) + 1, "as loss it gave"),
+    (lesson_03.check_training_step, lambda *a: step(*a) and None, "as loss it gave None"),
+    (lesson_03.check_accuracy, mean_of_batches, "[4 + 1 pictures]"),
+    (lesson_03.check_accuracy, with_size_of_the_first, "[4 + 1 pictures]"),
+    (lesson_03.check_accuracy, lambda batches: 100 * accuracy(batches), "from 0 to 1"),
+    (lesson_03.check_cross_entropy_by_hand, overflowing, "maximum"),
+    (lesson_03.check_cross_entropy_by_hand, lambda x, y: F.nll_loss(x.log_softmax(dim=0), y), "the natural logarithm"),
+    (lesson_03.check_cross_entropy_by_hand, lambda x, y: cross_entropy(x, y) * len(y), "mean over pictures"),
+    (lesson_03.check_confusion_matrix, lambda y, p, k: confusion(p, y, k), "Rows are true classes"),
+    (lesson_03.check_confusion_matrix, ones_only, "a pair may come twice"),
 ]

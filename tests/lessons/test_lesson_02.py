@@ -6,14 +6,19 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, relu
 
-from helpers import filters, widgets
+from helpers import filters
+from helpers.lessons import explorer as explorer_tools
+from helpers.lessons import lesson_02
 
 
 @pytest.fixture(scope="module")
 def explorer():
-    return widgets.pooling_explorer()
+    return lesson_02.pooling_explorer()
 
 
 def turn(explorer, **values):
@@ -44,9 +49,9 @@ def test_numbers(explorer, kind, window, stride, row, column):
     html, _, _ = turn(explorer, kind=kind, window=window, stride=stride, row=row, column=column)
     shown = cells(html)
     grid, output = shown[:36], shown[36:]
-    assert [n for _, n in grid] == widgets.POOL_NUMBERS.flatten().tolist()
+    assert [n for _, n in grid] == lesson_02.POOL_NUMBERS.flatten().tolist()
     pool = max_pool2d if kind == "max" else avg_pool2d
-    expected = pool(widgets.POOL_NUMBERS[None, None], window, stride).flatten().tolist()
+    expected = pool(lesson_02.POOL_NUMBERS[None, None], window, stride).flatten().tolist()
     assert [n for _, n in output] == pytest.approx(expected, abs=0.01)  # shown with three digits
     chosen = [n for style, n in output if "bold" in style]
     in_window = [n for style, n in grid if "#f7c59f" in style or "#d55e00" in style]
@@ -70,7 +75,7 @@ def test_what_is_in_no_window_is_said_and_grey(explorer):
 
 def test_pictures(explorer):
     _, shown, sizes = turn(explorer, kind="max", window=4, stride=4, map=2, row=0, column=0)
-    photo = widgets._small_gray("camera")
+    photo = explorer_tools.small_gray("camera")
     maps = relu(conv2d(photo[None, None], filters.step_filters()[:, None]))[:, 2:3]
     expected = max_pool2d(maps, 4)[0, 0] / maps.max()
     picture = cv2.imdecode(np.frombuffer(shown[1], np.uint8), cv2.IMREAD_COLOR)
@@ -80,3 +85,15 @@ def test_pictures(explorer):
     assert torch.equal(inside, (expected[2:, 2:] * 255).round().long())
     assert "pooled to 49 × 49" in sizes
     assert "the last row and column do not fit" in sizes  # 197 = 49 · 4 + 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=4))
+def test_receptive_field_is_what_a_gradient_reaches(layers):
+    field = filters.receptive_field(layers)
+    x = torch.ones(1, 1, 2 * field, dtype=torch.float64, requires_grad=True)
+    y = x
+    for kernel_size, stride in layers:
+        y = nn.functional.conv1d(y, torch.ones(1, 1, kernel_size, dtype=torch.float64), stride=stride)
+    y[0, 0, 0].backward()
+    reached = x.grad[0, 0].nonzero().ravel()
+    assert reached.max() + 1 == field

@@ -1,0 +1,182 @@
+"""Looking into a network while it computes, and changing how: record, stop early, freeze, and rules at a ReLU."""
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+@contextmanager
+def held(model: nn.Module, requires_grad: bool = False) -> Iterator[None]:
+    """The model in evaluation mode, and with all its parameters' ``requires_grad`` set alike; put back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.eval().requires_grad_(requires_grad)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
+    with held(model), torch.no_grad():
+        yield
+
+
+@contextmanager
+def gradients(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, to be differentiated by its input, not its weights; put back afterwards.
+
+    Gradients are on inside, also where someone around has turned them off.
+    """
+    with held(model), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextmanager
+def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Inside, each forward pass fills the dictionary anew with the outputs of the named layers.
+
+    They are the layers' own outputs, also where the next layer works in place, and part of the graph that
+    gradients flow through. A layer that is used again in the same pass gives ``name#2``, ``name#3`` and so on.
+    The hooks are gone afterwards. Lesson 5 sets one by hand.
+
+    Args:
+        model: any network.
+        layers: names as in ``model.named_modules()``, also with the number of a further use.
+
+    Raises:
+        ValueError: the model has no layer of that name.
+        TypeError: a layer gives something else than one tensor.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str):
+        def hook(_module, _inputs, output):
+            if not isinstance(output, Tensor):
+                raise TypeError(f"layer {name!r} gives a {type(output).__name__}, and one tensor is wanted")
+            uses = sum(key.partition("#")[0] == name for key in outputs)
+            outputs[f"{name}#{uses + 1}" if uses else name] = output
+            return output.clone()  # or an in-place layer after this one would change what was recorded
+
+        return hook
+
+    found = {name: find_layer(model, name) for name in (layer.partition("#")[0] for layer in layers)}
+    handles = [model.register_forward_pre_hook(lambda *_: outputs.clear())]
+    try:
+        handles += [layer.register_forward_hook(keep(name)) for name, layer in found.items()]
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Reached(Exception):
+    """The forward pass has come as far as it is wanted."""
+
+
+def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """The outputs of the named layers, as :func:`recording` gives them; the forward pass ends as soon as all are there.
+
+    Args:
+        model: any network.
+        x: what it takes, ``(N, C, H, W)``.
+        layers: names as in ``model.named_modules()``; further uses of the same layer as ``name#2`` and so on.
+
+    Raises:
+        ValueError: no such layer, or the forward pass does not use it.
+        TypeError: a layer gives something else than one tensor.
+    """
+    if isinstance(layers, str):
+        raise ValueError(f"layers must be a list of names, such as [{layers!r}]")
+    with ExitStack() as stack, suppress(_Reached):
+        outputs = stack.enter_context(recording(model, layers))
+
+        def stop_when_complete(*_) -> None:
+            if outputs.keys() >= set(layers):
+                raise _Reached
+
+        for name in layers:
+            layer = find_layer(model, name.partition("#")[0])
+            stack.callback(layer.register_forward_hook(stop_when_complete).remove)
+        model(x)
+    if unused := [name for name in layers if name not in outputs]:
+        raise ValueError(f"the forward pass does not use the layer {unused[0]!r}")
+    return outputs
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """The layer of that name; the error for a wrong one names those that are spelt nearly so, or the upper ones."""
+    if not isinstance(name, str):
+        raise ValueError(f"a layer is named by text, such as 'features.0', not by {name!r}")
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        known = [layer for layer, _ in model.named_modules() if layer]
+        near = difflib.get_close_matches(name, known) or [layer for layer in known if layer.count(".") < 2]
+        raise ValueError(f"{type(model).__name__} has no layer {name!r}; it has {', '.join(near)}") from None
+
+
+def blank(model: nn.Module, shape: Sequence[int]) -> Tensor:
+    """A black picture ``(1, C, H, W)``, where the model's weights are and in their precision."""
+    like = next(model.parameters(), torch.zeros(()))
+    return like.new_zeros(1, *shape)
+
+
+Rule = Callable[[Tensor, Tensor], Tensor]
+
+
+class _RuledReLU(torch.autograd.Function):
+    """ReLU forward; a rule of one's own backward."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, rule: Rule) -> Tensor:
+        ctx.rule = rule
+        ctx.save_for_backward(x > 0)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        (positive,) = ctx.saved_tensors
+        return ctx.rule(gradient, positive), None
+
+
+class ReLUs(TorchFunctionMode):
+    """A context in which every ReLU, in whichever way it is called, hands down what a rule says.
+
+    Args:
+        rule: from the gradient that comes from above, and where the ReLU's input was positive, to what it hands down;
+            all three have the shape of that input.
+
+    Attributes:
+        met: how many ReLUs ran inside.
+        relatives: names of the other functions of their kind that ran inside; to these the rule does not apply.
+    """
+
+    ANEW = (F.relu, torch.relu, Tensor.relu)
+    IN_PLACE = (torch.relu_, Tensor.relu_)
+    RELATIVES = (F.leaky_relu, F.relu6, F.hardtanh, F.elu, F.selu, F.gelu, F.silu, F.hardswish, F.prelu, F.softplus)
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        self.rule, self.met, self.relatives = rule, 0, set[str]()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in self.RELATIVES:
+            self.relatives.add(func.__name__)
+        if func not in (*self.ANEW, *self.IN_PLACE):
+            return func(*args, **kwargs)
+        self.met += 1
+        arguments = [*args, *kwargs.values()]  # the tensor, and for the function of torch.nn whether in place
+        result = _RuledReLU.apply(arguments[0], self.rule)
+        return arguments[0].copy_(result) if func in self.IN_PLACE or any(arguments[1:]) else result

@@ -1,0 +1,1 @@
+"""One module for each lesson: its checks, its explorer, and the figures that only it draws."""

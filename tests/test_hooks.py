@@ -1,0 +1,76 @@
+import pytest
+import torch
+from torch import nn
+from torchvision.models import vgg16
+
+from helpers import hooks
+
+
+def test_inference_restores_each_modules_own_mode():
+    net = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(1))
+    net[1].eval()
+    with pytest.raises(ZeroDivisionError), hooks.inference(net):
+        1 / (net[0].training or net[1].training or torch.is_grad_enabled())
+    assert (net.training, net[0].training, net[1].training) == (True, True, False)
+
+
+class Twice(nn.Module):
+    """Uses one layer twice, and has another that must not run."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.after, self.unused = (
+            nn.Conv2d(1, 1, 3),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(1, 2, 3),
+            nn.Identity(),
+        )
+        self.ran = []
+        self.after.register_forward_hook(lambda *_: self.ran.append("after"))
+
+    def forward(self, x):
+        return self.after(self.relu(self.conv(self.relu(self.conv(x)))))
+
+
+def test_run_to_gives_what_a_whole_pass_records_and_stops_there():
+    model, x = Twice(), torch.randn(1, 1, 12, 12)
+    for layers in (["conv"], ["relu#2", "conv"], ["conv#2"]):
+        with hooks.recording(model, layers) as whole:
+            model(x)
+        model.ran.clear()
+        outputs = hooks.run_to(model, x, layers)
+        assert not model.ran
+        for name in layers:
+            assert torch.equal(outputs[name], whole[name])
+    assert hooks.run_to(model, x, ["after"])["after"].shape == (1, 2, 6, 6)
+    assert model.ran == ["after"]
+    assert all(len(m._forward_hooks) == (m is model.after) for m in model.modules())
+
+
+def test_run_to_says_what_it_cannot_find():
+    for layers, words in (
+        (["unused"], "does not use the layer 'unused'"),
+        (["dense"], "no layer 'dense'"),
+        ("conv", "list"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            hooks.run_to(Twice(), torch.randn(1, 1, 12, 12), layers)
+
+
+def test_a_layer_that_is_spelt_nearly_so_is_named():
+    with pytest.raises(ValueError, match=r"no layer 'features\.77'; it has features\.7"):
+        hooks.find_layer(vgg16(), "features.77")
+    with pytest.raises(ValueError, match=r"named by text.*not by 7"):
+        hooks.find_layer(Twice(), 7)
+
+
+def test_gradients_are_on_and_only_for_the_input():
+    net, x = nn.Linear(2, 2).train(), torch.ones(1, 2)
+    with torch.no_grad(), hooks.gradients(net):
+        assert not net.training
+        y = net(x.requires_grad_()).sum()
+        y.backward()
+    assert x.grad is not None
+    assert net.weight.grad is None
+    assert net.training
+    assert net.weight.requires_grad
