@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from helpers.devices import device_of
-from helpers.hooks import ReLUs, Rule, gradients, held, recording
+from helpers.hooks import ReLURule, Rule, frozen_eval, gradients, recording
 from helpers.images import as_batch
 from helpers.incremental import Windows
 from helpers.models import layer_table
@@ -64,7 +64,11 @@ def occlusion(
     places = [_places(*axis) for axis in zip(size, patch, strides or [max(1, n // 4) for n in patch], strict=True)]
     corners = torch.cartesian_prod(*places).to(batch.device)
     maps = []
-    with held(model), torch.no_grad(), tqdm(total=len(batch) * len(corners), disable=not progress, unit="patch") as bar:
+    with (
+        frozen_eval(model),
+        torch.no_grad(),
+        tqdm(total=len(batch) * len(corners), disable=not progress, unit="patch") as bar,
+    ):
         for picture, index in zip(batch.split(1), _indices(model(batch), target), strict=True):
             score = _score_of(model, picture, index)
             drops = []
@@ -210,7 +214,7 @@ def smooth_grad(
     if nt_samples < 1:
         raise ValueError(f"nt_samples must be at least 1, not {nt_samples}")
     batch, single = _prepare(model, inputs)
-    with held(model), torch.no_grad():
+    with frozen_eval(model), torch.no_grad():
         indices: list[Index] = list(_indices(model(batch), target))
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros_like(batch)
@@ -278,7 +282,7 @@ def _indices(outputs: Tensor, target: Target) -> list[tuple[int, ...]]:
 
 @contextmanager
 def _relu_rule(rule: Rule) -> Iterator[None]:
-    with ReLUs(rule) as relus:
+    with ReLURule(rule) as relus:
         yield
     if relus.relatives:
         raise ValueError(

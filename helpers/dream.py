@@ -21,9 +21,9 @@ from tqdm.auto import tqdm
 
 from helpers import images
 from helpers.devices import device_of, mixed_precision
-from helpers.hooks import ReLUs, blank, gradients, inference, run_to
+from helpers.hooks import ReLURule, dummy_input, gradients, inference, run_to
 from helpers.images import Source, resized, scaled, total_variation
-from helpers.models import check_size, converted, fits
+from helpers.models import check_size, converted, is_large_enough
 from helpers.pretrained import default_for
 
 # The layer to dream with, where none is named: one that has patterns rather than edges, and not yet whole objects.
@@ -49,7 +49,7 @@ def half_squared_norm(maps: Tensor) -> Tensor:
     return maps.square().sum() / 2
 
 
-def likeness(maps: Tensor, guide: Tensor) -> Tensor:
+def guide_similarity(maps: Tensor, guide: Tensor) -> Tensor:
     """How much of the guide is in the maps: at each place the largest dot product with a place of the guide, summed.
 
     Its gradient at a place is the guide's feature vector that fits best there. Source: Mordvintsev et al. 2015.
@@ -62,7 +62,7 @@ def likeness(maps: Tensor, guide: Tensor) -> Tensor:
     return products.amax(dim=2).sum()
 
 
-def part(output: Tensor, channel: int | None = None, unit: tuple[int, int] | None = None) -> Tensor:
+def select_activation(output: Tensor, channel: int | None = None, unit: tuple[int, int] | None = None) -> Tensor:
     """Of a layer's output ``(1, C, H, W)`` or ``(1, C)`` one channel, or of that one unit, or all of it.
 
     Raises:
@@ -193,18 +193,18 @@ def _dream_objective(
     model: nn.Module, layer: str, channel: int | None, guide: Source | None
 ) -> Callable[[Tensor], Tensor]:
     if guide is None:
-        return lambda output: half_squared_norm(part(output, channel))
+        return lambda output: half_squared_norm(select_activation(output, channel))
     picture = images.read(guide, size=GUIDE_SIZE)[None].to(device_of(model))
     check_size(model, [layer], picture, f"the guide, made {GUIDE_SIZE} pixels wide or high at most,")
     with inference(model):
-        wanted = part(run_to(model, picture, [layer])[layer], channel)
-    return lambda output: likeness(part(output, channel), wanted)
+        wanted = select_activation(run_to(model, picture, [layer])[layer], channel)
+    return lambda output: guide_similarity(select_activation(output, channel), wanted)
 
 
 def _octaves(model: nn.Module, layer: str, picture: Tensor, count: int, scale: float) -> list[tuple[int, int]]:
     """The sizes to dream at, the least first."""
     sizes = [scaled(picture, scale**-k) for k in reversed(range(count))]
-    return list(itertools.dropwhile(lambda size: not fits(model, [layer], size), sizes))
+    return list(itertools.dropwhile(lambda size: not is_large_enough(model, [layer], size), sizes))
 
 
 def _walk(
@@ -323,9 +323,9 @@ def maximize(
     if basis not in BASES or steps < 1:
         raise ValueError(f"basis must be one of {', '.join(BASES)}, and steps at least 1, not {basis!r} and {steps}")
     generator = torch.Generator().manual_seed(seed)
-    begin = blank(model, (3, *size)) + 0.5 if start is None else images.read(start)[None].to(device_of(model))
+    begin = dummy_input(model, (3, *size)) + 0.5 if start is None else images.read(start)[None].to(device_of(model))
     check_size(model, [layer], begin)
-    weights = _taken_apart(begin, basis)
+    weights = _to_basis(begin, basis)
     if start is None:
         weights = weights + 0.01 * torch.randn(weights.shape, generator=generator).to(weights)
     weights.requires_grad_()
@@ -333,11 +333,11 @@ def maximize(
     with gradients(model), tqdm(total=steps, disable=not progress) as bar, suppress(KeyboardInterrupt):
         fast = converted(model)
         for step in range(1, steps + 1):
-            seen = _put_together(weights, basis, begin.shape[2:])
+            seen = _from_basis(weights, basis, begin.shape[2:])
             seen_by_model = _transformed(seen, transform, generator).contiguous(memory_format=torch.channels_last)
-            with mixed_precision(seen.device), nullcontext() if awake else ReLUs(_waking):
+            with mixed_precision(seen.device), nullcontext() if awake else ReLURule(_pass_to_inactive):
                 output = run_to(fast, seen_by_model, [layer])[layer]
-            activation = part(output.float(), channel, unit).mean()
+            activation = select_activation(output.float(), channel, unit).mean()
             awake = activation.item() != 0
             value = activation - tv_weight * total_variation(seen)
             (weights.grad,) = torch.autograd.grad(-value, weights)
@@ -349,13 +349,13 @@ def maximize(
     return picture[0]
 
 
-def _taken_apart(picture: Tensor, basis: str) -> Tensor:
+def _to_basis(picture: Tensor, basis: str) -> Tensor:
     """A picture as the numbers that are learned: its logits, along the colours of photographs, in the basis."""
     logits = picture.clamp(0.01, 0.99).logit()
     return BASES[basis][0](torch.einsum("dc,nchw->ndhw", _colors().to(picture).inverse(), logits))
 
 
-def _put_together(weights: Tensor, basis: str, size: Sequence[int]) -> Tensor:
+def _from_basis(weights: Tensor, basis: str, size: Sequence[int]) -> Tensor:
     """The picture ``(1, 3, H, W)`` that those numbers stand for."""
     logits = BASES[basis][1](weights, size)
     return torch.einsum("cd,ndhw->nchw", _colors().to(logits), logits).sigmoid()
@@ -371,33 +371,33 @@ def _colors() -> Tensor:
     return vectors * (values / values.max()).sqrt()
 
 
-def _waking(gradient: Tensor, positive: Tensor) -> Tensor:
+def _pass_to_inactive(gradient: Tensor, positive: Tensor) -> Tensor:
     # Where a ReLU gives 0 no gradient comes through, and a unit that sleeps would never wake. So while nothing is
     # active, what would raise a ReLU's input passes; "raise" is negative here, since the objective's negative is
     # followed down. Source: Olah et al. 2017.
     return gradient * (positive | (gradient < 0))
 
 
-def _falling(size: Sequence[int]) -> Tensor:
+def _inverse_frequency(size: Sequence[int]) -> Tensor:
     """One over the frequency of each wave, as photos have it: ``(H, W // 2 + 1)``, at most the longer side."""
     down, across = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None]
     return 1 / (down.square() + across.square()).sqrt().clamp(min=1 / max(size))
 
 
-def _waves(logits: Tensor) -> Tensor:
+def _to_fourier(logits: Tensor) -> Tensor:
     spectrum = torch.fft.rfft2(4 * logits, norm="ortho")
-    return torch.view_as_real(spectrum / _falling(logits.shape[2:]).to(logits))
+    return torch.view_as_real(spectrum / _inverse_frequency(logits.shape[2:]).to(logits))
 
 
-def _from_waves(weights: Tensor, size: Sequence[int]) -> Tensor:
-    spectrum = torch.view_as_complex(weights) * _falling(size).to(weights)
+def _from_fourier(weights: Tensor, size: Sequence[int]) -> Tensor:
+    spectrum = torch.view_as_complex(weights) * _inverse_frequency(size).to(weights)
     return torch.fft.irfft2(spectrum, s=tuple(size), norm="ortho") / 4
 
 
 # By name how logits ``(1, 3, H, W)`` are taken apart into the numbers that are learned, and put together from them.
 BASES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Sequence[int]], Tensor]]] = {
     "pixels": (torch.clone, lambda weights, size: weights),
-    "fourier": (_waves, _from_waves),
+    "fourier": (_to_fourier, _from_fourier),
 }
 
 

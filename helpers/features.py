@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from helpers.devices import device_of
-from helpers.hooks import blank, held, inference, recording
+from helpers.hooks import dummy_input, frozen_eval, inference, recording
 from helpers.images import as_batch
 
 
@@ -161,8 +161,8 @@ def receptive_field(
 def _fields(model: nn.Module, layer: str, input_shape: Sequence[int]) -> Callable[[tuple[int, int], int | None], Box]:
     """The receptive field of any unit of a layer, from one forward pass."""
     # With weights that want a gradient, autograd keeps the shape of every convolution's input.
-    with held(model, requires_grad=True), torch.inference_mode(False), torch.enable_grad():
-        picture = blank(model, input_shape).requires_grad_()
+    with frozen_eval(model, requires_grad=True), torch.inference_mode(False), torch.enable_grad():
+        picture = dummy_input(model, input_shape).requires_grad_()
         with recording(model, [layer]) as outputs:
             model(picture)
     maps = outputs[layer]

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 @contextmanager
-def held(model: nn.Module, requires_grad: bool = False) -> Iterator[None]:
+def frozen_eval(model: nn.Module, requires_grad: bool = False) -> Iterator[None]:
     """The model in evaluation mode, and with all its parameters' ``requires_grad`` set alike; put back afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
@@ -28,7 +28,7 @@ def held(model: nn.Module, requires_grad: bool = False) -> Iterator[None]:
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
-    with held(model), torch.no_grad():
+    with frozen_eval(model), torch.no_grad():
         yield
 
 
@@ -38,7 +38,7 @@ def gradients(model: nn.Module) -> Iterator[None]:
 
     Gradients are on inside, also where someone around has turned them off.
     """
-    with held(model), torch.inference_mode(False), torch.enable_grad():
+    with frozen_eval(model), torch.inference_mode(False), torch.enable_grad():
         yield
 
 
@@ -126,7 +126,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
         raise ValueError(f"{type(model).__name__} has no layer {name!r}; it has {', '.join(near)}") from None
 
 
-def blank(model: nn.Module, shape: Sequence[int]) -> Tensor:
+def dummy_input(model: nn.Module, shape: Sequence[int]) -> Tensor:
     """A black picture ``(1, C, H, W)``, where the model's weights are and in their precision."""
     like = next(model.parameters(), torch.zeros(()))
     return like.new_zeros(1, *shape)
@@ -150,7 +150,7 @@ class _RuledReLU(torch.autograd.Function):
         return ctx.rule(gradient, positive), None
 
 
-class ReLUs(TorchFunctionMode):
+class ReLURule(TorchFunctionMode):
     """A context in which every ReLU, in whichever way it is called, hands down what a rule says.
 
     Args:

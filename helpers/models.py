@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from helpers import devices
 from helpers.devices import device_of
-from helpers.hooks import blank, inference, run_to
+from helpers.hooks import dummy_input, inference, run_to
 
 # Of the pixels of Fashion-MNIST's training set, in [0, 1]; lesson 3 computes them.
 FASHION_MEAN, FASHION_STD = 0.2860, 0.3530
@@ -106,15 +106,15 @@ def check_size(model: nn.Module, layers: Sequence[str], picture: Tensor, name: s
             f"{name} is {height} × {width} pixels, and {MOST_PIXELS:,} in all is the most that is worked on; "
             "images.read(picture, size=640) makes it smaller"
         )
-    if not fits(model, layers, (height, width)):
-        least = next(size for size in range(1, 10_000) if fits(model, layers, (size, size)))
+    if not is_large_enough(model, layers, (height, width)):
+        least = next(size for size in range(1, 10_000) if is_large_enough(model, layers, (size, size)))
         raise ValueError(
             f"{name} is {height} × {width} pixels, and {', '.join(layers)} of {type(model).__name__} "
             f"need{'s' if len(layers) == 1 else ''} at least {least} × {least}"
         )
 
 
-def fits(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool:
+def is_large_enough(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool:
     """Whether a picture of that many rows and columns is large enough for the named layers to give anything."""
     if min(size) >= 224:  # what all of them were made for
         return True
@@ -125,7 +125,7 @@ def fits(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool
 def _has_maps(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool:
     try:
         with inference(model):
-            return all(maps.numel() for maps in run_to(model, blank(model, (3, *size)), layers).values())
+            return all(maps.numel() for maps in run_to(model, dummy_input(model, (3, *size)), layers).values())
     except RuntimeError:  # a kernel that is larger than the maps it should slide over
         return False
 
@@ -163,7 +163,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
     handles = [note(name, layer) for name, layer in leaves]
     try:
         with inference(model):
-            model(blank(model, input_shape))
+            model(dummy_input(model, input_shape))
     finally:
         for handle in handles:
             handle.remove()

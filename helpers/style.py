@@ -21,7 +21,7 @@ from helpers import images
 from helpers.devices import device_of, mixed_precision
 from helpers.hooks import gradients, inference, run_to
 from helpers.images import Source, resized, scaled, to_gray, total_variation
-from helpers.models import check_size, converted, fits
+from helpers.models import check_size, converted, is_large_enough
 from helpers.pretrained import default_for
 
 # For each network the layers whose maps are compared with those of the content, and those whose Gram matrices are
@@ -135,7 +135,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Goal:
+class Targets:
     """What a picture of one size is to come near to: by layer maps ``(1, C, H, W)`` and Gram matrices ``(1, C, C)``."""
 
     content: Mapping[str, Tensor]
@@ -144,7 +144,7 @@ class Goal:
     margin: int
 
     @classmethod
-    def of(cls, model: nn.Module, content: Tensor, style: Tensor, weights: Weights, margin: int) -> "Goal":
+    def of(cls, model: nn.Module, content: Tensor, style: Tensor, weights: Weights, margin: int) -> "Targets":
         """Computed once, from two pictures ``(1, 3, H, W)``, seen with a mirrored margin around them."""
         with inference(model):
             maps = {name: m.float() for name, m in _maps(model, content, list(weights.content), margin).items()}
@@ -268,7 +268,7 @@ def stylize(
             style_size = scaled(example, style_scale * max(size) / max(example.shape[2:]))
             scaled_example = resized(example, style_size)
             check_size(model, list(weights.style), _framed(scaled_example, margin), "the style, scaled and framed,")
-            goal = Goal.of(fast, resized(original, size), scaled_example, weights, margin)
+            goal = Targets.of(fast, resized(original, size), scaled_example, weights, margin)
             run = _descend(fast, goal, resized(best, size), steps, optimizer)
             for losses, current, best in run:  # noqa: B007 - kept for after the loop, and for an interrupt
                 bar.update()
@@ -304,13 +304,13 @@ def _first(start: Source, content: Tensor, seed: int) -> Tensor:
 def _sizes(model: nn.Module, picture: Tensor, layers: list[str]) -> list[tuple[int, int]]:
     """The picture's own size, half of it, half of that …, as long as the layers have something to see; least first."""
     sizes = [scaled(picture, 1)]
-    while max(half := scaled(picture, 0.5 ** len(sizes))) >= SMALLEST and fits(model, layers, half):
+    while max(half := scaled(picture, 0.5 ** len(sizes))) >= SMALLEST and is_large_enough(model, layers, half):
         sizes.insert(0, half)
     return sizes
 
 
 def _descend(
-    model: nn.Module, goal: Goal, start: Tensor, steps: int, optimizer: str
+    model: nn.Module, goal: Targets, start: Tensor, steps: int, optimizer: str
 ) -> Iterator[tuple[dict[str, float], Tensor, Tensor]]:
     """At each step the losses of a picture, that picture, and the best one so far."""
     picture = start.contiguous(memory_format=torch.channels_last).clone().requires_grad_()

@@ -59,7 +59,7 @@ def test_the_activations_are_the_gradient_of_half_their_squared_norm(network, ph
 
 def test_the_gradient_of_likeness_is_the_guides_vector_that_fits_best():
     maps, guide = torch.randn(1, 4, 3, 5, requires_grad=True), torch.randn(1, 4, 2, 6)
-    (gradient,) = torch.autograd.grad(dream.likeness(maps, guide), maps)
+    (gradient,) = torch.autograd.grad(dream.guide_similarity(maps, guide), maps)
     for row in range(3):
         for column in range(5):
             vectors = guide.flatten(2)[0].T
@@ -69,17 +69,17 @@ def test_the_gradient_of_likeness_is_the_guides_vector_that_fits_best():
 
 def test_a_part_is_a_channel_or_one_unit_of_it():
     maps = torch.arange(24.0).view(1, 2, 3, 4)
-    assert dream.part(maps).shape == (1, 2, 3, 4)
-    assert torch.equal(dream.part(maps, 1), maps[:, 1])
-    assert dream.part(maps, 1, (2, 3)).item() == 23
-    assert dream.part(torch.tensor([[5.0, 6.0]]), 1).item() == 6
+    assert dream.select_activation(maps).shape == (1, 2, 3, 4)
+    assert torch.equal(dream.select_activation(maps, 1), maps[:, 1])
+    assert dream.select_activation(maps, 1, (2, 3)).item() == 23
+    assert dream.select_activation(torch.tensor([[5.0, 6.0]]), 1).item() == 6
     for channel, unit, words in (
         (2, None, r"gives \(2, 3, 4\).*no \(2,\)"),
         (1, (3, 0), r"no \(1, 3, 0\)"),
         (None, (0, 0), "channel does not say"),
     ):
         with pytest.raises(ValueError, match=words):
-            dream.part(maps, channel, unit)
+            dream.select_activation(maps, channel, unit)
 
 
 # --- Deep dream ------------------------------------------------------------------------------------------------------
@@ -133,12 +133,12 @@ def test_a_guide_makes_its_own_features_grow(network, photo):
     with inference(network):
         wanted = run_to(network, flower[None], ["features.7"])["features.7"]
 
-        def likeness(picture):
+        def guide_similarity(picture):
             maps = run_to(network, picture[None], ["features.7"])["features.7"]
-            return (dream.likeness(maps, wanted) / maps.norm()).item()  # of each unit of what the layer sees
+            return (dream.guide_similarity(maps, wanted) / maps.norm()).item()  # of each unit of what the layer sees
 
     guided, free = (dream.deep_dream(network, photo, "features.7", guide=g, **QUIET) for g in (flower, None))
-    assert likeness(guided) > 1.15 * likeness(free)
+    assert guide_similarity(guided) > 1.15 * guide_similarity(free)
 
 
 def test_a_channel_alone(network, photo):
@@ -348,7 +348,7 @@ def test_waves_and_back(height, width):
 
 
 def test_long_waves_are_moved_most():
-    falling = dream._falling((16, 16))
+    falling = dream._inverse_frequency((16, 16))
     assert falling[0, 0] == falling[0, 1] == 16
     assert falling[1, 0] == falling[-1, 0] == 16
     assert falling[0, 8].item() == pytest.approx(2)

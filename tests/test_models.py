@@ -60,8 +60,8 @@ def test_size_is_checked_with_numbers():
 
 def test_what_fits_is_also_found_where_a_quick_try_with_a_part_is_too_small():
     net = nn.Sequential(nn.Conv2d(3, 1, (70, 3)), nn.ReLU())
-    assert models.fits(net, ["1"], (80, 20))
-    assert not models.fits(net, ["1"], (69, 500))
+    assert models.is_large_enough(net, ["1"], (80, 20))
+    assert not models.is_large_enough(net, ["1"], (69, 500))
 
 
 @pytest.mark.parametrize("fast", [True, False])

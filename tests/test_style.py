@@ -182,7 +182,7 @@ def test_the_best_picture_is_given_back(network, photo, painting):
 
 def test_losses_are_computed_in_float32(network, photo, painting):
     weights = style.Weights({"features.7": 1.0}, {"features.4": 1.0}, 0.0)
-    goal = style.Goal.of(network, photo[None], painting[None], weights, 16)
+    goal = style.Targets.of(network, photo[None], painting[None], weights, 16)
     assert {goal.content["features.7"].dtype, goal.style["features.4"].dtype} == {torch.float32}
     assert goal.losses(network, photo[None])["style"].dtype == torch.float32
 

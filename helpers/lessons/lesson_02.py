@@ -90,7 +90,7 @@ def check_global_average(answer: Callable) -> None:
     check_function(answer, cases)
 
 
-def check_stable_softmax(answer: Callable) -> None:
+def check_softmax(answer: Callable) -> None:
     """Checks ``answer(scores, dim)`` against ``torch.softmax``, with scores whose exponential overflows."""
     square = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
     generator = torch.Generator().manual_seed(4)

@@ -129,7 +129,7 @@ def check_accuracy(answer: Callable) -> None:
     check_function(answer, cases)
 
 
-def check_cross_entropy_by_hand(answer: Callable) -> None:
+def check_cross_entropy(answer: Callable) -> None:
     """Checks ``answer(logits, labels)`` for ``(N, K)`` and ``(N,)`` against PyTorch's cross-entropy."""
     cases = []
     for rows, hint in (

@@ -45,7 +45,7 @@ def _conv_block(in_channels: int, out_channels: int, pool: int = 1) -> list[nn.M
     return [conv, *pooling, nn.BatchNorm2d(out_channels), nn.ReLU()]
 
 
-def hollows(point: Tensor) -> Tensor:
+def two_minima_loss(point: Tensor) -> Tensor:
     """The loss surface of lesson 4: a narrow valley with a shallow hollow near x = −0.7 and the lowest point at x = 2.
 
     Args:
@@ -112,7 +112,7 @@ def descent_paths(
     return figure
 
 
-def dots_and_means(values: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str) -> Figure:
+def strip_plot(values: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str) -> Figure:
     """Every run as a dot and their mean as a bar: a block of rows for each group, a row for each of its settings."""
     rows = [(group, name, runs) for group, settings in values.items() for name, runs in settings.items()]
     figure = Figure(figsize=(7.5, 0.34 * len(rows) + 0.8), layout="constrained")
@@ -131,12 +131,12 @@ def dots_and_means(values: Mapping[str, Mapping[str, Sequence[float]]], xlabel: 
     return figure
 
 
-def check_inverted_dropout(answer: Callable) -> None:
+def check_dropout(answer: Callable) -> None:
     """Checks ``answer(x, p, training)``: single values are dropped, and what is kept is scaled up."""
     _check_dropout(answer, (40, 50), whole=1)
 
 
-def check_dropped_maps(answer: Callable) -> None:
+def check_dropout2d(answer: Callable) -> None:
     """Checks ``answer(x, p, training)`` for ``(N, C, H, W)``: whole maps are dropped, and what is kept is scaled up."""
     _check_dropout(answer, (40, 50, 3, 4), whole=12)
 
@@ -232,7 +232,7 @@ LEVELS = (0.02, 0.1, 0.2, 0.29, 0.33, 0.5, 1, 2, 4, 8, 16, 32)  # heights of the
 
 
 def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, momentum: float = 0.9) -> ipw.Widget:
-    """Lesson 4: a marble rolls down a surface with two hollows, moved by torch.optim; press play, or drag anything."""
+    """Lesson 4: a marble rolls down a surface with two minima, moved by torch.optim; press play, or drag anything."""
     controls = {
         "optimizer": ipw.Dropdown(options=list(MARBLES), value=optimizer, description="optimiser"),
         "learning_rate": ipw.FloatLogSlider(learning_rate, min=-2.5, max=0, step=0.02, description="rate"),
@@ -242,7 +242,9 @@ def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, 
     background = _contour_picture()
 
     def draw(optimizer: str, learning_rate: float, momentum: float, steps: int) -> dict[str, bytes | str]:
-        path = descend(hollows, START, lambda points: MARBLES[optimizer](points, learning_rate, momentum), steps)
+        path = descend(
+            two_minima_loss, START, lambda points: MARBLES[optimizer](points, learning_rate, momentum), steps
+        )
         return {"map": encode(_draw_path(background, path)), "text": _where(path[-1], steps)}
 
     play = ipw.Play(value=60, min=0, max=100, interval=120)
@@ -266,7 +268,7 @@ def _contour_picture() -> np.ndarray:
     left, right, bottom, top = EXTENT
     ys = torch.linspace(top, bottom, round((top - bottom) * PIXELS))
     xs = torch.linspace(left, right, round((right - left) * PIXELS))
-    heights = hollows(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).clamp(min=0).numpy()
+    heights = two_minima_loss(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).clamp(min=0).numpy()
     bands = np.searchsorted(LEVELS, heights)
     line = (np.diff(bands, axis=0, prepend=bands[:1]) != 0) | (np.diff(bands, axis=1, prepend=bands[:, :1]) != 0)
     pixels = cv2.cvtColor(np.where(line, 120, 165 + 6 * bands).astype(np.uint8), cv2.COLOR_GRAY2RGB)
@@ -295,4 +297,4 @@ def _where(point: Tensor, steps: int) -> str:
     left, right, bottom, top = EXTENT
     if not (left <= x <= right and bottom <= y <= top):
         return f"<p>after {steps} steps the marble has left the map</p>"
-    return f"<p>after {steps} steps: x = {x:.2f}, y = {y:.2f}, height {hollows(point).item():.3f}</p>"
+    return f"<p>after {steps} steps: x = {x:.2f}, y = {y:.2f}, height {two_minima_loss(point).item():.3f}</p>"

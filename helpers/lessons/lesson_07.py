@@ -34,7 +34,7 @@ def overlay(picture: Tensor, heat: Tensor) -> np.ndarray:
     return (1 - alpha) * (0.4 + 0.6 * gray) + alpha * colormaps[SIGNED](0.5 + 0.5 * strength)[..., :3]
 
 
-def check_occlusion_drops(answer: Callable) -> None:
+def check_occlusion(answer: Callable) -> None:
     """Checks ``answer(score, picture, size, stride, value)``: the drops of a score under a covering square."""
 
     def weigh(picture: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def check_octave_sizes(answer: Callable) -> None:
     check_function(answer, cases)
 
 
-def check_guide_objective(answer: Callable) -> None:
+def check_guide_similarity(answer: Callable) -> None:
     """Checks ``answer(maps, guide)``, ``(C, H, W)`` and ``(C, h, w)``: best dot products with the guide, summed."""
     generator, cases = torch.Generator().manual_seed(8), []
     for size, guide_size, hint in (
@@ -80,7 +80,7 @@ def check_guide_objective(answer: Callable) -> None:
     check_function(answer, cases)
 
 
-def check_small_dream(answer: Callable) -> None:
+def check_dream(answer: Callable) -> None:
     """Checks ``answer(maps_of, picture, steps, step_size)``: steps of equal size up half the squared norm of maps."""
     generator, cases = torch.Generator().manual_seed(8), []
     weight = torch.randn(4, 3, 3, 3, generator=generator)

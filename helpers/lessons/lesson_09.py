@@ -18,7 +18,7 @@ from helpers.lessons.checking import CORRECT, Case, check_function, difference, 
 from helpers.lessons.explorer import connect, encode
 
 
-def check_gram_of_batch(answer: Callable) -> None:
+def check_gram_matrices(answer: Callable) -> None:
     """Checks ``answer(maps)``, ``(N, C, H, W)`` to the Gram matrices ``(N, C, C)``, divided by C·H·W."""
     generator, cases = torch.Generator().manual_seed(9), []
     for shape, hint in (
@@ -45,7 +45,7 @@ def check_weighted_style_loss(answer: Callable) -> None:
     check_function(answer, cases)
 
 
-def check_kept_colours(answer: Callable) -> None:
+def check_keep_colors(answer: Callable) -> None:
     """Checks ``answer(painted, photo)``, both ``(3, H, W)``: luma of one, chrominance of the other, in [0, 1]."""
     grey, red, cases = torch.full((3, 1, 1), 0.5), torch.tensor([0.6, 0.3, 0.3]).view(3, 1, 1), []
     for painted, photo, hint in (
@@ -58,7 +58,7 @@ def check_kept_colours(answer: Callable) -> None:
     check_function(answer, cases)
 
 
-def check_picture_step(answer: Callable) -> None:
+def check_image_step(answer: Callable) -> None:
     """Checks ``answer(loss_of, picture, rate)``: one step downhill on the picture, and nothing else changed."""
     weight = torch.linspace(-1, 2, 12, requires_grad=True)
     picture, start = torch.full((12,), 0.4), torch.full((12,), 0.4)

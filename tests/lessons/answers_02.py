@@ -32,7 +32,7 @@ def soft(x, shift, dim):
 RIGHT = [
     (lesson_02.check_max_pooling, lambda picture, window, stride: pooled(-torch.inf, picture, window, stride)),
     (lesson_02.check_global_average, lambda maps: maps.flatten(2).mean(dim=2)),
-    (lesson_02.check_stable_softmax, lambda x, dim: soft(x, x.amax(dim, keepdim=True), dim)),
+    (lesson_02.check_softmax, lambda x, dim: soft(x, x.amax(dim, keepdim=True), dim)),
     (lesson_02.check_dense_inputs, lambda size, channels, layers: channels * _side(size, layers) ** 2),
 ]
 
@@ -52,10 +52,10 @@ WRONG = [
     ),
     (lesson_02.check_global_average, lambda maps: maps.mean(dim=(2, 3)).squeeze(0), "batch of one"),
     (lesson_02.check_global_average, lambda maps: maps.mean(dim=(2, 3)).squeeze(1), "One map of one pixel"),
-    (lesson_02.check_stable_softmax, lambda x, dim: soft(x, 0, dim), "overflows"),
-    (lesson_02.check_stable_softmax, lambda x, dim: soft(x, x.max(), dim), "not that of all scores"),
-    (lesson_02.check_stable_softmax, lambda x, dim: soft(x, x.max(), x.ndim - 1), "Sum along dim"),
-    (lesson_02.check_stable_softmax, lambda x, dim: (x - x.max()).exp() / (x - x.max()).exp().sum(), "Sum along dim"),
+    (lesson_02.check_softmax, lambda x, dim: soft(x, 0, dim), "overflows"),
+    (lesson_02.check_softmax, lambda x, dim: soft(x, x.max(), dim), "not that of all scores"),
+    (lesson_02.check_softmax, lambda x, dim: soft(x, x.max(), x.ndim - 1), "Sum along dim"),
+    (lesson_02.check_softmax, lambda x, dim: (x - x.max()).exp() / (x - x.max()).exp().sum(), "Sum along dim"),
     (lesson_02.check_dense_inputs, lambda size, channels, layers: channels * 2 * _side(size, layers), "side · side"),
     (
         lesson_02.check_dense_inputs,

@@ -82,7 +82,7 @@ def ones_only(labels, predictions, classes):
 RIGHT = [
     (lesson_03.check_training_step, step),
     (lesson_03.check_accuracy, accuracy),
-    (lesson_03.check_cross_entropy_by_hand, cross_entropy),
+    (lesson_03.check_cross_entropy, cross_entropy),
     (lesson_03.check_confusion_matrix, confusion),
 ]
 
@@ -96,9 +96,9 @@ WRONG = [
     (lesson_03.check_accuracy, mean_of_batches, "[4 + 1 pictures]"),
     (lesson_03.check_accuracy, with_size_of_the_first, "[4 + 1 pictures]"),
     (lesson_03.check_accuracy, lambda batches: 100 * accuracy(batches), "from 0 to 1"),
-    (lesson_03.check_cross_entropy_by_hand, overflowing, "maximum"),
-    (lesson_03.check_cross_entropy_by_hand, lambda x, y: F.nll_loss(x.log_softmax(dim=0), y), "the natural logarithm"),
-    (lesson_03.check_cross_entropy_by_hand, lambda x, y: cross_entropy(x, y) * len(y), "mean over pictures"),
+    (lesson_03.check_cross_entropy, overflowing, "maximum"),
+    (lesson_03.check_cross_entropy, lambda x, y: F.nll_loss(x.log_softmax(dim=0), y), "the natural logarithm"),
+    (lesson_03.check_cross_entropy, lambda x, y: cross_entropy(x, y) * len(y), "mean over pictures"),
     (lesson_03.check_confusion_matrix, lambda y, p, k: confusion(p, y, k), "Rows are true classes"),
     (lesson_03.check_confusion_matrix, ones_only, "a pair may come twice"),
 ]

@@ -32,35 +32,35 @@ def maps_of_rows(x, p, training):
 
 
 RIGHT = [
-    (lesson_04.check_inverted_dropout, dropout),
-    (lesson_04.check_inverted_dropout, lambda x, p, training: torch.nn.functional.dropout(x, p, training)),
-    (lesson_04.check_dropped_maps, maps),
-    (lesson_04.check_dropped_maps, lambda x, p, training: torch.nn.functional.dropout2d(x, p, training)),
+    (lesson_04.check_dropout, dropout),
+    (lesson_04.check_dropout, lambda x, p, training: torch.nn.functional.dropout(x, p, training)),
+    (lesson_04.check_dropout2d, maps),
+    (lesson_04.check_dropout2d, lambda x, p, training: torch.nn.functional.dropout2d(x, p, training)),
     (lesson_04.check_momentum_step, momentum),
     (lesson_04.check_folded_batch_norm, fold),
 ]
 
 WRONG = [
-    (lesson_04.check_inverted_dropout, lambda x, p, training: dropout(x, p, True), "Outside training"),
+    (lesson_04.check_dropout, lambda x, p, training: dropout(x, p, True), "Outside training"),
     (
-        lesson_04.check_inverted_dropout,
+        lesson_04.check_dropout,
         lambda x, p, training: dropout(x, p, training, scale=False),
         "divide what it keeps",
     ),
-    (lesson_04.check_inverted_dropout, lambda x, p, training: maps_of_rows(x, p, training), "every column"),
-    (lesson_04.check_inverted_dropout, lambda x, p, training: x, "divide what it keeps"),
+    (lesson_04.check_dropout, lambda x, p, training: maps_of_rows(x, p, training), "every column"),
+    (lesson_04.check_dropout, lambda x, p, training: x, "divide what it keeps"),
     (
-        lesson_04.check_inverted_dropout,
+        lesson_04.check_dropout,
         lambda x, p, training: x * (torch.rand(x.shape) < p) / (1 - p) if training else x,
         "not to be kept",
     ),
-    (lesson_04.check_dropped_maps, dropout, "parts of maps"),
+    (lesson_04.check_dropout2d, dropout, "parts of maps"),
     (
-        lesson_04.check_dropped_maps,
+        lesson_04.check_dropout2d,
         lambda x, p, training: dropout(x, p, training, shape=(1, x.shape[1], 1, 1)),
         "in every row",
     ),
-    (lesson_04.check_dropped_maps, lambda x, p, training: maps(x, p, training)[0] if training else x, "input's shape"),
+    (lesson_04.check_dropout2d, lambda x, p, training: maps(x, p, training)[0] if training else x, "input's shape"),
     (
         lesson_04.check_momentum_step,
         lambda w, g, v, r, m: (w - r * (m * v + (1 - m) * g), m * v + (1 - m) * g),

@@ -29,19 +29,19 @@ def step(picture, gradient, epsilon):
 
 
 RIGHT = [
-    (lesson_07.check_occlusion_drops, drops),
+    (lesson_07.check_occlusion, drops),
     (lesson_07.check_guided_rule, guided),
     (lesson_07.check_grad_cam_map, cam),
     (lesson_07.check_sign_step, step),
 ]
 
 WRONG = [
-    (lesson_07.check_occlusion_drops, lambda *a: drops(*a, sign=-1), "the score before, less the score when covered"),
-    (lesson_07.check_occlusion_drops, lambda *a: drops(*a, copy=False), "cover a copy"),
-    (lesson_07.check_occlusion_drops, lambda *a: drops(*a, channels=0), "All channels"),
-    (lesson_07.check_occlusion_drops, lambda f, x, size, stride, value: drops(f, x, size, stride, 0.0), "Put value"),
+    (lesson_07.check_occlusion, lambda *a: drops(*a, sign=-1), "the score before, less the score when covered"),
+    (lesson_07.check_occlusion, lambda *a: drops(*a, copy=False), "cover a copy"),
+    (lesson_07.check_occlusion, lambda *a: drops(*a, channels=0), "All channels"),
+    (lesson_07.check_occlusion, lambda f, x, size, stride, value: drops(f, x, size, stride, 0.0), "Put value"),
     (
-        lesson_07.check_occlusion_drops,
+        lesson_07.check_occlusion,
         lambda f, x, size, stride, value: drops(f, x, size, size, value),
         "gave the shape",
     ),

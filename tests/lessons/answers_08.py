@@ -55,8 +55,8 @@ def dreamt_with_one_gradient(model, picture, steps, step_size):
 RIGHT = [
     (lesson_08.check_total_variation, variation),
     (lesson_08.check_octave_sizes, sizes),
-    (lesson_08.check_guide_objective, lambda maps, guide: products(maps, guide).amax(dim=1).sum()),
-    (lesson_08.check_small_dream, dreamt),
+    (lesson_08.check_guide_similarity, lambda maps, guide: products(maps, guide).amax(dim=1).sum()),
+    (lesson_08.check_dream, dreamt),
 ]
 
 WRONG = [
@@ -67,15 +67,15 @@ WRONG = [
     (lesson_08.check_total_variation, lambda x: variation(x) + x.diff(dim=0).square().sum(), "Channels are not"),
     (lesson_08.check_octave_sizes, lambda *a: sizes(*a)[::-1], "The smallest first"),
     (lesson_08.check_octave_sizes, sizes_rounded_each_time, "round once"),
-    (lesson_08.check_guide_objective, lambda m, g: products(m, g).sum(), "a maximum, not a sum"),
-    (lesson_08.check_guide_objective, lambda m, g: products(m, g).amax(), "Each place of the maps"),
-    (lesson_08.check_small_dream, lambda *a: dreamt(*a, sign=-1), "lies downhill"),
+    (lesson_08.check_guide_similarity, lambda m, g: products(m, g).sum(), "a maximum, not a sum"),
+    (lesson_08.check_guide_similarity, lambda m, g: products(m, g).amax(), "Each place of the maps"),
+    (lesson_08.check_dream, lambda *a: dreamt(*a, sign=-1), "lies downhill"),
     (
-        lesson_08.check_small_dream,
+        lesson_08.check_dream,
         lambda *a: dreamt(*a, gradient_of=lambda m, p: slope(m, p, 1)),
         "follow the maps back",
     ),
-    (lesson_08.check_small_dream, dreamt_with_one_gradient, "as it is by then"),
-    (lesson_08.check_small_dream, lambda *a: dreamt(*a, clamp=False), "within [0, 1]"),
-    (lesson_08.check_small_dream, lambda m, p, n, size: p.copy_(dreamt(m, p, n, size)), "begin with picture.clone()"),
+    (lesson_08.check_dream, dreamt_with_one_gradient, "as it is by then"),
+    (lesson_08.check_dream, lambda *a: dreamt(*a, clamp=False), "within [0, 1]"),
+    (lesson_08.check_dream, lambda m, p, n, size: p.copy_(dreamt(m, p, n, size)), "begin with picture.clone()"),
 ]

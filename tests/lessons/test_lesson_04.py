@@ -27,10 +27,10 @@ def test_the_marble_lies_where_the_optimiser_takes_it(name):
         for control, value in (("optimiser", name), ("rate", rate), ("momentum", momentum), ("steps", steps)):
             find(widget, control).value = value
         end = lesson_04.descend(
-            lesson_04.hollows, (-3.2, 1.0), lambda w, lr=rate, m=momentum: OPTIMIZERS[name](w, lr, m), steps
+            lesson_04.two_minima_loss, (-3.2, 1.0), lambda w, lr=rate, m=momentum: OPTIMIZERS[name](w, lr, m), steps
         )[-1]
         picture, text = picture_and_text(widget)
-        assert f"x = {end[0]:.2f}, y = {end[1]:.2f}, height {lesson_04.hollows(end):.3f}" in text
+        assert f"x = {end[0]:.2f}, y = {end[1]:.2f}, height {lesson_04.two_minima_loss(end):.3f}" in text
         column, row = round((end[0].item() + 4) * 80), round((2.2 - end[1].item()) * 80)
         assert (picture[row - 3 : row + 4, column - 3 : column + 4] == 0).all()
 
@@ -42,7 +42,7 @@ def test_the_lines_are_where_the_height_passes_a_level():
     across = picture[:, 480]
     ys = torch.linspace(2.2, -2.2, len(across))
     x = -4 + 480 / (picture.shape[1] - 1) * 8.5
-    heights = lesson_04.hollows(torch.stack([torch.full_like(ys, x), ys], dim=-1)).numpy()
+    heights = lesson_04.two_minima_loss(torch.stack([torch.full_like(ys, x), ys], dim=-1)).numpy()
     passed = np.flatnonzero(np.diff(np.searchsorted(lesson_04.LEVELS, heights)) != 0) + 1
     np.testing.assert_array_equal(np.flatnonzero(across == 120), passed)
 
@@ -76,8 +76,8 @@ def test_answers_at_once():
 def test_the_surface_has_the_hollows_it_is_named_for():
     for x, y in ((2.0, 0.3), (-0.73, -0.11)):
         place = torch.tensor([x, y])
-        gradient = torch.autograd.functional.jacobian(lesson_04.hollows, place)
-        curvatures = torch.linalg.eigvalsh(torch.autograd.functional.hessian(lesson_04.hollows, place))
+        gradient = torch.autograd.functional.jacobian(lesson_04.two_minima_loss, place)
+        curvatures = torch.linalg.eigvalsh(torch.autograd.functional.hessian(lesson_04.two_minima_loss, place))
         assert gradient.norm() < 0.02
         assert (curvatures > 0).all()
-    assert abs(lesson_04.hollows(torch.tensor([2.0, 0.3]))) < 1e-4
+    assert abs(lesson_04.two_minima_loss(torch.tensor([2.0, 0.3]))) < 1e-4
