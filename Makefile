@@ -18,7 +18,7 @@ lab: data ## set up what is missing, and open JupyterLab on the first lesson
 	$(BIN)/jupyter lab $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/01_convolution_filters.ipynb
 
 test: data ## set up what is missing, and run every notebook and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile # a notebook's cells stay on one worker
 
 bench: data ## time the course's code beside what people would use instead (about 25 minutes)
 	@$(BIN)/pip install --quiet -e ".[bench]"

@@ -2,7 +2,7 @@
 
 {SGD, SGD + momentum, Adam} × {none, dropout on the dense layer, Dropout2d after the convolutions} on Fashion-MNIST,
 several seeds each, all else equal. Each optimiser gets the learning rate that did best in a sweep beforehand, judged on
-training pictures held out, never on the test set. ``python -m benchmarks.ablation`` takes about 20 minutes on two
+training images held out, never on the test set. ``python -m benchmarks.ablation`` takes about 20 minutes on two
 cores; the file is written after each run, and an interrupted experiment goes on where it stopped.
 """
 
@@ -27,7 +27,7 @@ RECORD = Path(__file__).resolve().parents[1] / "data" / "ablation.json"
 COMMAND = "python -m benchmarks.ablation"
 DROP = 0.3  # the same probability for nodes and for maps
 REGULARIZERS = {"none": {}, "dropout": {"dropout": DROP}, "Dropout2d": {"spatial_dropout": DROP}}
-Pictures = tuple[Tensor, Tensor]
+Split = tuple[Tensor, Tensor]  # images and labels
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def make_optimizer(name: str, model: torch.nn.Module, learning_rate: float) -> O
 
 
 def one_run(
-    optimizer: str, regularizer: str, learning_rate: float, seed: int, epochs: int, batch_size: int, training: Pictures
+    optimizer: str, regularizer: str, learning_rate: float, seed: int, epochs: int, batch_size: int, training: Split
 ) -> FashionNet:
-    """Train one network; weights, order of the pictures and dropout all follow from the seed.
+    """Train one network; weights, order of the images and dropout all follow from the seed.
 
     Raises:
         KeyboardInterrupt: the training was interrupted; a run that is cut short is not a result.
@@ -71,13 +71,13 @@ def one_run(
     return model
 
 
-def accuracy(model: FashionNet, pictures: Pictures) -> float:
-    """The share of pictures that the model, in evaluation mode, gets right."""
-    return evaluate(model, Batches(*pictures, 1000)).accuracy
+def accuracy(model: FashionNet, split: Split) -> float:
+    """The share of images that the model, in evaluation mode, gets right."""
+    return evaluate(model, Batches(*split, 1000)).accuracy
 
 
-def sweep(plan: Plan, training: Pictures, done: list[dict]) -> Iterator[dict]:
-    """The runs that choose the learning rates, less those in ``done``: no dropout, judged on held-out pictures."""
+def sweep(plan: Plan, training: Split, done: list[dict]) -> Iterator[dict]:
+    """The runs that choose the learning rates, less those in ``done``: no dropout, judged on held-out images."""
     images, labels = training
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     held_out, rest = order[: plan.held_out], order[plan.held_out :]
@@ -92,16 +92,14 @@ def sweep(plan: Plan, training: Pictures, done: list[dict]) -> Iterator[dict]:
 
 
 def best_rates(runs: Sequence[dict]) -> dict[str, float]:
-    """For each optimiser of a sweep, the learning rate with the highest mean accuracy on the held-out pictures."""
+    """For each optimiser of a sweep, the learning rate with the highest mean accuracy on the held-out images."""
     scores: dict[str, dict[float, list[float]]] = {}
     for run in runs:
         scores.setdefault(run["optimizer"], {}).setdefault(run["learning_rate"], []).append(run["held_out_accuracy"])
     return {name: max(rates, key=lambda rate: mean(rates[rate])) for name, rates in scores.items()}
 
 
-def ablation(
-    plan: Plan, rates: dict[str, float], training: Pictures, testing: Pictures, done: list[dict]
-) -> Iterator[dict]:
+def ablation(plan: Plan, rates: dict[str, float], training: Split, testing: Split, done: list[dict]) -> Iterator[dict]:
     """All settings with the first seed, then with the next, and so on; less those in ``done``."""
     for seed in plan.seeds:
         for optimizer, rate in rates.items():

@@ -12,8 +12,7 @@ from captum import attr
 from sklearn.manifold import TSNE
 from torch import nn
 
-from benchmarks.recipe import machine
-from benchmarks.timing import COURSE, Work, alone, keep, median_seconds, table
+from benchmarks.timing import COURSE, Work, alone, keep, machine, median_seconds, table
 from helpers import attribution, data, features, images, models, pretrained
 
 RECORD = Path(__file__).resolve().parents[1] / "data" / "benchmark_looking.json"
@@ -21,7 +20,7 @@ LAYER = "features.12"
 TARGET = 281  # tabby
 
 
-def network_and_picture() -> tuple[nn.Module, torch.Tensor]:
+def network_and_photo() -> tuple[nn.Module, torch.Tensor]:
     """SqueezeNet with ReLUs that Captum's hooks can stand, and a photo, ``(1, 3, 224, 224)``."""
     model = pretrained.load()
     for layer in model.modules():
@@ -31,46 +30,44 @@ def network_and_picture() -> tuple[nn.Module, torch.Tensor]:
 
 
 def feature_vectors() -> torch.Tensor:
-    """Of 3,000 garments, ``(3000, 64)``."""
-    garments, _ = data.fashion_mnist(train=False)
-    return features.embeddings(models.trained_fashion_net(), garments[:3000], "classifier.2", progress=False)
+    """Of 3,000 items of Fashion-MNIST, ``(3000, 64)``."""
+    items, _ = data.fashion_mnist(train=False)
+    return features.embeddings(models.trained_fashion_net(), items[:3000], "classifier.2", progress=False)
 
 
 def ours(task: str) -> Callable[[], object]:
     """The course's way, ready to be called."""
-    model, picture = network_and_picture()
+    model, photo = network_and_photo()
     if task == "t-SNE":
         vectors = feature_vectors().numpy()
         return lambda: TSNE(random_state=0).fit_transform(vectors)
     return {
-        "occlusion": lambda: attribution.occlusion(model, picture, TARGET, progress=False),
-        "saliency": lambda: attribution.saliency(model, picture, TARGET),
-        "guided backpropagation": lambda: attribution.backpropagate(model, picture, TARGET, "guided"),
-        "Grad-CAM": lambda: attribution.grad_cam(model, picture, TARGET, layer=LAYER),
+        "occlusion": lambda: attribution.occlusion(model, photo, TARGET, progress=False),
+        "saliency": lambda: attribution.saliency(model, photo, TARGET),
+        "guided backpropagation": lambda: attribution.backpropagate(model, photo, TARGET, "guided"),
+        "Grad-CAM": lambda: attribution.grad_cam(model, photo, TARGET, layer=LAYER),
     }[task]
 
 
 def captums(task: str, at_once: int = 1, channels_last: bool = False) -> Callable[[], object]:
-    """Captum's way; for occlusion with so many patches at once, and with its pictures in our order if wanted."""
-    model, picture = network_and_picture()
+    """Captum's way; for occlusion with so many patches at once, and with its photo in our order if wanted."""
+    model, photo = network_and_photo()
     if channels_last:
-        model, picture = (x.to(memory_format=torch.channels_last) for x in (model, picture))
+        model, photo = (x.to(memory_format=torch.channels_last) for x in (model, photo))
     patches = {"sliding_window_shapes": (3, 32, 32), "strides": (3, 8, 8), "perturbations_per_eval": at_once}
 
     def grad_cam() -> torch.Tensor:
-        maps = attr.LayerGradCam(model, model.get_submodule(LAYER)).attribute(picture, TARGET, relu_attributions=True)
-        return attr.LayerAttribution.interpolate(maps, picture.shape[2:], "bilinear")
+        maps = attr.LayerGradCam(model, model.get_submodule(LAYER)).attribute(photo, TARGET, relu_attributions=True)
+        return attr.LayerAttribution.interpolate(maps, photo.shape[2:], "bilinear")
 
     def occlude() -> torch.Tensor:
         with torch.no_grad():
-            return attr.Occlusion(model).attribute(picture, target=TARGET, baselines=0.5, **patches)
+            return attr.Occlusion(model).attribute(photo, target=TARGET, baselines=0.5, **patches)
 
     return {
         "occlusion": occlude,
-        "saliency": lambda: attr.Saliency(model).attribute(picture.clone().requires_grad_(), TARGET),
-        "guided backpropagation": lambda: attr.GuidedBackprop(model).attribute(
-            picture.clone().requires_grad_(), TARGET
-        ),
+        "saliency": lambda: attr.Saliency(model).attribute(photo.clone().requires_grad_(), TARGET),
+        "guided backpropagation": lambda: attr.GuidedBackprop(model).attribute(photo.clone().requires_grad_(), TARGET),
         "Grad-CAM": grad_cam,
     }[task]
 
@@ -90,7 +87,7 @@ def repeated(make: Callable, task: str, calls: int, options: dict) -> Work:
 
 
 def differences() -> dict[str, float]:
-    """The largest difference between our result and Captum's, on the same picture in the same order in memory."""
+    """The largest difference between our result and Captum's, on the same photo in the same order in memory."""
     warnings.simplefilter("ignore")
     gaps = {}
     for task in ("occlusion", "saliency", "guided backpropagation", "Grad-CAM"):

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import platform
 import resource
 import statistics
 import time
@@ -11,7 +13,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.recipe import machine
+import torch
+
+from helpers.devices import best_device
 
 COURSE = "the course"
 
@@ -72,6 +76,12 @@ def table(results: list[Result]) -> str:
         ratio = r.seconds / mine[r.task]
         lines.append(f"| {r.task}, {r.way} | {r.seconds:.3f} | {ratio:.2f} | {r.mebibytes:.0f} | {loss} |")
     return "\n".join(lines)
+
+
+def machine() -> str:
+    """The processor and the libraries that were measured on."""
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}, PyTorch {torch.__version__}, on {best_device().type}"
 
 
 def keep(path: Path, results: list[Result], **more) -> None:

@@ -1,19 +1,22 @@
 """What the layers of a network give: feature maps, feature vectors, and the patches that excite a channel most.
 
-Lesson 5 looks at the maps and the patches, lesson 6 at the vectors.
+Lesson 5 looks at the maps and the patches, lesson 6 at the vectors. How a layer's output is recorded at all stands in
+``hooks``.
 """
 
-import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_map_only
 from tqdm.auto import tqdm
 
 from helpers.devices import device_of
-from helpers.hooks import dummy_input, frozen_eval, inference, recording
+from helpers.hooks import dummy_input, inference, run_to
 from helpers.images import as_batch
 
 
@@ -22,33 +25,33 @@ def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict
 
     Args:
         model: any network.
-        images: ``(N, C, H, W)``, or one picture ``(C, H, W)``, whose maps then come without N.
-        layers: names as in ``model.named_modules()``.
-
-    Returns:
-        By name; further uses of the same layer as ``name#2``, ``name#3`` and so on.
+        images: ``(N, C, H, W)``, or one image ``(C, H, W)``, whose maps then come without N.
+        layers: names as in ``model.named_modules()``; further uses of the same layer as ``name#2`` and so on.
 
     Raises:
         ValueError: no such layer, or the forward pass does not use it.
     """
-    if isinstance(layers, str):
-        raise ValueError(f"layers must be a list of names, such as [{layers!r}]")
     batch, single = as_batch(images)
-    with inference(model), recording(model, layers) as outputs:
-        model(batch.to(device_of(model)))
-    if unused := [name for name in layers if name not in outputs]:
-        raise ValueError(f"the forward pass does not use the layer {unused[0]!r}")
+    with inference(model):
+        outputs = run_to(model, batch.to(device_of(model)), layers)
     return {name: output[0] if single else output for name, output in outputs.items()}
 
 
+def _feature_maps(model: nn.Module, images: Tensor, layer: str) -> Tensor:
+    maps = activations(model, images, [layer])[layer]
+    if maps.ndim != 4:
+        raise ValueError(f"layer must give maps (N, C, H, W), and {layer!r} gives {tuple(maps.shape)}")
+    return maps
+
+
 def embeddings(model: nn.Module, images: Tensor, layer: str, *, batch_size: int = 256, progress: bool = True) -> Tensor:
-    """A feature vector for each picture, ``(N, D)``: a layer's output, maps ``(D, H, W)`` averaged over their places.
+    """A feature vector for each image, ``(N, D)``: a layer's output, maps ``(D, H, W)`` averaged over their places.
 
     Args:
         model: any network.
         images: ``(N, C, H, W)``.
         layer: a name as in ``model.named_modules()``.
-        batch_size: pictures in one forward pass.
+        batch_size: images in one forward pass.
         progress: whether to show a progress bar.
     """
     vectors = []
@@ -63,7 +66,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True)
 class Patch:
-    """A part of a picture that excites a unit: which picture, where in it, and how strongly."""
+    """A part of an image that excites a unit: which image, where in it, and how strongly."""
 
     image: int  # its number in the data set
     unit: tuple[int, int]  # row and column in the layer's map
@@ -88,9 +91,9 @@ def strongest_patches(
     batch_size: int = 64,
     progress: bool = True,
 ) -> list[list[Patch]]:
-    """For each channel the patches that excite it most, the strongest first, at most one from each picture.
+    """For each channel the patches that excite it most, the strongest first, at most one from each image.
 
-    A patch is what the unit can see, its receptive field, as far as that lies in the picture.
+    A patch is what the unit can see, its receptive field, as far as that lies in the image.
 
     Args:
         model: any network.
@@ -98,59 +101,46 @@ def strongest_patches(
         layer: one that gives maps; a name as in ``model.named_modules()``.
         channels: of that layer.
         count: patches for each channel.
-        batch_size: pictures in one forward pass.
+        batch_size: images in one forward pass.
         progress: whether to show a progress bar.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, not {count}")
     images, values, places = as_batch(images)[0], [], []
     for batch in tqdm(images.split(batch_size), disable=not progress, unit="batch"):
-        maps = activations(model, batch, [layer])[layer]
-        if maps.ndim != 4:
-            raise ValueError(f"layer must give maps (N, C, H, W), and {layer!r} gives {tuple(maps.shape)}")
+        maps = _feature_maps(model, batch, layer)
         if wrong := [channel for channel in channels if not 0 <= channel < maps.shape[1]]:
             raise ValueError(f"channels must lie in 0 to {maps.shape[1] - 1}, not {wrong[0]}")
         strongest = maps[:, list(channels)].flatten(2).max(dim=2)
         values.append(strongest.values.cpu())
         places.append(strongest.indices.cpu())
-    best = torch.cat(values).topk(min(count, len(images)), dim=0)
-    units = torch.cat(places).gather(0, best.indices)
-    field, found = _fields(model, layer, images.shape[1:]), []
-    lists = best.indices.T.tolist(), best.values.T.tolist(), units.T.tolist()
-    for channel, order, value, unit in zip(channels, *lists, strict=True):
-        rows_columns = [divmod(u, maps.shape[3]) for u in unit]
-        boxes = [field(place, channel) for place in rows_columns]
-        found.append([Patch(*each[:3], *each[3]) for each in zip(order, rows_columns, value, boxes, strict=True)])
+    all_values, all_places, found = torch.cat(values), torch.cat(places), []
+    field = _fields(model, layer, images.shape[1:])
+    for n, channel in enumerate(channels):
+        best = all_values[:, n].topk(min(count, len(images)))
+        units = [divmod(place, maps.shape[3]) for place in all_places[best.indices, n].tolist()]
+        columns = best.indices.tolist(), units, best.values.tolist()
+        found.append([Patch(*row, *field(row[1], channel)) for row in zip(*columns, strict=True)])
     return found
 
 
 # --- Receptive fields ------------------------------------------------------------------------------------------------
 
-# Operations, as autograd names them, whose outputs depend on the one input number at their own place (and channel).
-_AT_ITS_PLACE = {
-    *("Relu", "Hardtanh", "Hardswish", "Silu", "Gelu", "Elu", "LeakyRelu", "Sigmoid", "Tanh", "Clamp"),
-    *("Add", "Sub", "Mul", "Div", "NativeBatchNorm", "CudnnBatchNorm", "NativeDropout", "Clone", "Copy", "Cat"),
-}
-
 
 def receptive_field(
     model: nn.Module, layer: str, input_shape: Sequence[int], unit: tuple[int, int], channel: int | None = None
 ) -> Box:
-    """The part of a picture that one unit of a layer sees, computed back through the graph of a forward pass.
-
-    Through a convolution or pooling, rows a … b of the output come from rows ``a·S − P`` to ``b·S − P + D·(F − 1)`` of
-    the input (lesson 2). Branches are followed all, and joined; where their channels lie side by side, only the one
-    that the channel comes from. An operation that is neither local nor at its own place is taken to see everything.
+    """The part of an image that one unit of a layer sees, whatever the weights are.
 
     Args:
-        model: any network.
+        model: any network. A function in it that is not known here is taken to see the whole image.
         layer: one that gives maps.
-        input_shape: of a picture, ``(C, H, W)``.
+        input_shape: of an image, ``(C, H, W)``.
         unit: row and column in the layer's map.
         channel: of the layer; by default all that any of its channels sees.
 
     Returns:
-        top, left, height, width, within the picture.
+        top, left, height, width, within the image.
 
     Raises:
         ValueError: the layer has no such unit or channel.
@@ -159,72 +149,74 @@ def receptive_field(
 
 
 def _fields(model: nn.Module, layer: str, input_shape: Sequence[int]) -> Callable[[tuple[int, int], int | None], Box]:
-    """The receptive field of any unit of a layer, from one forward pass."""
-    # With weights that want a gradient, autograd keeps the shape of every convolution's input.
-    with frozen_eval(model, requires_grad=True), torch.inference_mode(False), torch.enable_grad():
-        picture = dummy_input(model, input_shape).requires_grad_()
-        with recording(model, [layer]) as outputs:
-            model(picture)
-    maps = outputs[layer]
+    """The receptive field of any unit of a layer, from one forward pass with :class:`_Reach` in place of pixels."""
+    black, (height, width) = dummy_input(model, input_shape), input_shape[1:]
+    down, right = (torch.arange(1, size + 1).to(black) for size in (height, width))
+    image = torch.cat([black + reach for reach in (down[:, None], down.flip(0)[:, None], right, right.flip(0))])
+    maps = _feature_maps(model, image.as_subclass(_Reach), layer).as_subclass(Tensor)
 
     def field(unit: tuple[int, int], channel: int | None) -> Box:
         place = (channel or 0, *unit)
-        if maps.ndim != 4 or len(place) != 3 or not all(0 <= i < n for i, n in zip(place, maps.shape[1:], strict=True)):
-            raise ValueError(f"{layer!r} has maps {tuple(maps.shape)}, and no unit {unit} in channel {channel or 0}")
-        (top, bottom), (left, right) = (_interval(maps.grad_fn, picture, axis, unit[axis], channel) for axis in (0, 1))
-        return top, left, bottom - top + 1, right - left + 1
+        if len(place) != 3 or not all(0 <= i < n for i, n in zip(place, maps.shape[1:], strict=True)):
+            raise ValueError(f"{layer!r} has maps {tuple(maps.shape[1:])}, and no unit {unit} in channel {place[0]}")
+        reach = maps[:, :, *unit].amax(dim=1) if channel is None else maps[:, channel, *unit]
+        down, up, right, left = map(int, reach.minimum(reach.new_tensor([height, height, width, width])))
+        return height - up, width - left, max(0, down + up - height), max(0, right + left - width)
 
     return field
 
 
-# The rows (or columns) first … last of a map, and of which channel; None stands for any.
-Span = tuple[int, int, int | None]
+class _Reach(Tensor):
+    """Maps ``(4, C, H, W)`` of how far each unit sees: down and up in rows, right and left in columns.
+
+    The reach down to the first row is 1, as is that up to the last one. So 0, as in padding, is nothing seen, and the
+    larger of two is how far both together see. A layer that is given such maps gives those of its outputs.
+    """
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        """Called by PyTorch in place of each function of such maps."""
+        name, kwargs = func.__name__.strip("_"), kwargs or {}
+        if name in WINDOWED:
+            return WINDOWED[name](*args, **kwargs)
+        seen: list[Any] = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, cls)]
+        reach = reduce(torch.maximum, seen).clone() if name in POINTWISE else EVERYTHING
+        result = super().__torch_function__(func, types, args, kwargs)
+        if name in MOVING:
+            return result
+        is_in_place = any(result is arg for arg in seen)
+        return tree_map_only(cls, lambda x: (x if is_in_place else torch.empty_like(x)).copy_(reach), result)
 
 
-def _interval(start, picture: Tensor, axis: int, place: int, channel: int | None) -> tuple[int, int]:
-    """The first and last row (or column) of the picture that a row of the output is made from."""
-    seen: list[Span] = []
-    # Later nodes first, so that a node's turn comes when all that it feeds have had theirs.
-    queue, waiting = [(-start._sequence_nr(), id(start), start)], {start: (place, place, channel)}
-    while queue:
-        node = heapq.heappop(queue)[-1]
-        for following, span in _inputs(node, waiting.pop(node), axis, picture.shape[2 + axis]):
-            if hasattr(following, "variable"):
-                seen += [span] if following.variable is picture else []
-                continue
-            if following not in waiting:
-                heapq.heappush(queue, (-following._sequence_nr(), id(following), following))
-            known = waiting.get(following, span)
-            same = span[2] if span[2] == known[2] else None
-            waiting[following] = min(known[0], span[0]), max(known[1], span[1]), same
-    return max(0, min(span[0] for span in seen)), min(picture.shape[2 + axis] - 1, max(span[1] for span in seen))
+# Functions by their names. An output of a pointwise one sees what the inputs at its place see (in evaluation mode).
+POINTWISE = {
+    *("relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"),
+    *("softplus", "hardswish", "hardsigmoid", "hardtanh", "clamp", "batch_norm", "dropout", "dropout2d"),
+    *(kind + name for kind in ("", "r", "i") for name in ("add", "sub", "mul", "div", "truediv")),
+}
+# Those that move numbers about or take the largest do with reaches what they should.
+MOVING = {
+    *("cat", "stack", "chunk", "split", "unbind", "getitem", "view", "reshape", "flatten", "unflatten", "squeeze"),
+    *("unsqueeze", "permute", "transpose", "contiguous", "clone", "to", "float", "double", "pad", "repeat_interleave"),
+    *("max_pool2d", "adaptive_max_pool2d", "amax", "maximum", "copy", "empty_like", "as_subclass"),
+}
+EVERYTHING = torch.tensor(1e4)  # rows or columns: more than an image has
 
 
-def _inputs(node, span: Span, axis: int, size: int) -> Iterator[tuple[Any, Span]]:
-    """The nodes that a node is computed from, and what it takes of each."""
-    if node.name().startswith("Cat") and node._saved_dim == 1 and span[2] is not None:
-        channel = span[2]
-        for following, output in node.next_functions:
-            count = following._input_metadata[output].shape[1]
-            if 0 <= channel < count:
-                yield following, (*span[:2], channel)
-            channel -= count
-    else:
-        before = _before(node, span, axis, size)
-        yield from ((following, before) for following, _ in node.next_functions if following is not None)
+def _convolution(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """What a window sees in any channel of its group: the largest of its places, each picked by a kernel with one 1."""
+    group = x.as_subclass(Tensor).unflatten(1, (groups, -1)).amax(2).flatten(0, 1)[:, None]
+    kernels = torch.eye(weight[0, 0].numel()).to(group).view(-1, 1, *weight.shape[2:])
+    seen = F.conv2d(group, kernels, None, stride, padding, dilation).amax(1).round().unflatten(0, (4, groups))
+    return seen.repeat_interleave(len(weight) // groups, 1).as_subclass(_Reach)
 
 
-def _before(node, span: Span, axis: int, size: int) -> Span:
-    """Rows of a node's input that rows ``first`` … ``last`` of its output are made from."""
-    (first, last, channel), name = span, node.name().removesuffix("0").removesuffix("Backward")
-    if name == "Convolution" and not node._saved_transposed:
-        rows, kernel = node._saved_input.shape[2 + axis], node._saved_weight.shape[2 + axis]
-        dilation, channel = node._saved_dilation[axis], None
-    elif name in ("MaxPool2DWithIndices", "AvgPool2D"):
-        rows, kernel = node._saved_self.shape[2 + axis], node._saved_kernel_size[-axis]
-        dilation = node._saved_dilation[-axis] if name.startswith("Max") else 1
-    else:
-        return span if name in _AT_ITS_PLACE else (0, size - 1, None)
-    stride, padding = (node._saved_stride or node._saved_kernel_size)[-axis], node._saved_padding[-axis]
-    first, last = first * stride - padding, last * stride - padding + dilation * (kernel - 1)
-    return max(first, 0), min(last, rows - 1), channel
+def _average_pool(x, kernel_size, stride=None, padding=0, ceil_mode=False, *_, **__):
+    return F.max_pool2d(x, kernel_size, stride, padding, 1, ceil_mode)
+
+
+WINDOWED: dict[str, Callable] = {
+    "conv2d": _convolution,
+    "avg_pool2d": _average_pool,
+    "adaptive_avg_pool2d": F.adaptive_max_pool2d,
+}

@@ -42,15 +42,15 @@ def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, 
     Raises:
         ValueError: a size, stride or dilation below 1, a padding below 0, or a kernel larger than the padded input.
     """
-    for name, value, least in (
+    for name, value, minimum in (
         ("size", size, 1),
         ("kernel_size", kernel_size, 1),
         ("stride", stride, 1),
         ("padding", padding, 0),
         ("dilation", dilation, 1),
     ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        if value < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, not {value}")
     span, padded = dilation * (kernel_size - 1) + 1, size + 2 * padding
     if span > padded:
         raise ValueError(f"a kernel that spans {span} rows does not fit into {padded} (size {size}, padding {padding})")

@@ -1,4 +1,9 @@
-"""Looking into a network while it computes, and changing how: record, stop early, freeze, and rules at a ReLU."""
+"""Looking into a network while it computes, and changing how.
+
+- :func:`recording` and :func:`run_to` keep the outputs of layers; the second stops as soon as it has them.
+- :func:`inference` and :func:`gradients` put the model into evaluation mode for a while.
+- :class:`ReLURule` changes what all ReLUs pass back; the rules themselves are ``attribution.RULES``.
+"""
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
@@ -6,29 +11,26 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 
 @contextmanager
-def frozen_eval(model: nn.Module, requires_grad: bool = False) -> Iterator[None]:
-    """The model in evaluation mode, and with all its parameters' ``requires_grad`` set alike; put back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, and its parameters without gradients; each put back afterwards to what it was."""
+    modes = [(module, "training", module.training) for module in model.modules()]
+    flags = [(parameter, "requires_grad", parameter.requires_grad) for parameter in model.parameters()]
     try:
-        model.eval().requires_grad_(requires_grad)
+        model.eval().requires_grad_(False)
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
+        for owner, name, value in (*modes, *flags):
+            setattr(owner, name, value)
 
 
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, without gradients; each module is put back to its own mode afterwards."""
-    with frozen_eval(model), torch.no_grad():
+    """The model in evaluation mode, and no gradients; each module is put back to its own mode afterwards."""
+    with _evaluation(model), torch.no_grad():
         yield
 
 
@@ -38,7 +40,7 @@ def gradients(model: nn.Module) -> Iterator[None]:
 
     Gradients are on inside, also where someone around has turned them off.
     """
-    with frozen_eval(model), torch.inference_mode(False), torch.enable_grad():
+    with _evaluation(model), torch.inference_mode(False), torch.enable_grad():
         yield
 
 
@@ -80,7 +82,7 @@ def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Ten
             handle.remove()
 
 
-class _Reached(Exception):
+class _Complete(Exception):
     """The forward pass has come as far as it is wanted."""
 
 
@@ -98,12 +100,12 @@ def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tens
     """
     if isinstance(layers, str):
         raise ValueError(f"layers must be a list of names, such as [{layers!r}]")
-    with ExitStack() as stack, suppress(_Reached):
+    with ExitStack() as stack, suppress(_Complete):
         outputs = stack.enter_context(recording(model, layers))
 
         def stop_when_complete(*_) -> None:
             if outputs.keys() >= set(layers):
-                raise _Reached
+                raise _Complete
 
         for name in layers:
             layer = find_layer(model, name.partition("#")[0])
@@ -127,7 +129,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 
 def dummy_input(model: nn.Module, shape: Sequence[int]) -> Tensor:
-    """A black picture ``(1, C, H, W)``, where the model's weights are and in their precision."""
+    """A black image ``(1, C, H, W)``, where the model's weights are and in their precision."""
     like = next(model.parameters(), torch.zeros(()))
     return like.new_zeros(1, *shape)
 
@@ -151,32 +153,30 @@ class _RuledReLU(torch.autograd.Function):
 
 
 class ReLURule(TorchFunctionMode):
-    """A context in which every ReLU, in whichever way it is called, hands down what a rule says.
+    """A context in which every ReLU, in whichever way it is called, passes back what a rule says.
 
     Args:
-        rule: from the gradient that comes from above, and where the ReLU's input was positive, to what it hands down;
+        rule: from the gradient that comes from above, and where the ReLU's input was positive, to what it passes back;
             all three have the shape of that input.
 
     Attributes:
-        met: how many ReLUs ran inside.
-        relatives: names of the other functions of their kind that ran inside; to these the rule does not apply.
+        count: how many ReLUs ran inside.
+        others: names of the other activation functions that ran inside; to these the rule does not apply.
     """
 
-    ANEW = (F.relu, torch.relu, Tensor.relu)
-    IN_PLACE = (torch.relu_, Tensor.relu_)
-    RELATIVES = (F.leaky_relu, F.relu6, F.hardtanh, F.elu, F.selu, F.gelu, F.silu, F.hardswish, F.prelu, F.softplus)
+    OTHERS = ("leaky_relu", "relu6", "hardtanh", "elu", "selu", "gelu", "silu", "hardswish", "prelu", "softplus")
 
     def __init__(self, rule: Rule) -> None:
         super().__init__()
-        self.rule, self.met, self.relatives = rule, 0, set[str]()
+        self.rule, self.count, self.others = rule, 0, set[str]()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func in self.RELATIVES:
-            self.relatives.add(func.__name__)
-        if func not in (*self.ANEW, *self.IN_PLACE):
+        name, kwargs = func.__name__, kwargs or {}
+        if name.strip("_") in self.OTHERS:
+            self.others.add(name.strip("_"))
+        if name not in ("relu", "relu_"):
             return func(*args, **kwargs)
-        self.met += 1
+        self.count += 1
         arguments = [*args, *kwargs.values()]  # the tensor, and for the function of torch.nn whether in place
         result = _RuledReLU.apply(arguments[0], self.rule)
-        return arguments[0].copy_(result) if func in self.IN_PLACE or any(arguments[1:]) else result
+        return arguments[0].copy_(result) if name == "relu_" or any(arguments[1:]) else result

@@ -1,25 +1,20 @@
 """The networks that the lessons define, and the arithmetic of layer sizes.
 
-Each takes pictures in [0, 1] and normalises them itself, where it wants them normalised; each gives logits.
+Each takes images in [0, 1], normalises them itself, and gives logits.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
-from helpers import devices
-from helpers.devices import device_of
 from helpers.hooks import dummy_input, inference, run_to
 
 # Of the pixels of Fashion-MNIST's training set, in [0, 1]; lesson 3 computes them.
 FASHION_MEAN, FASHION_STD = 0.2860, 0.3530
-
-
 CHECKPOINT = Path(__file__).resolve().parents[1] / "data" / "checkpoints" / "fashion_net.safetensors"
 
 
@@ -71,58 +66,36 @@ def trained_fashion_net() -> FashionNet:
     return model.eval()
 
 
-def converted(model: nn.Module) -> nn.Module:
-    """A copy to run many times under :func:`helpers.devices.mixed_precision`, which is the faster by it.
-
-    Its convolutions have their weights in the precision that is computed in, and in the order channels_last. Otherwise
-    each pass would convert them anew. All other tensors are the model's own, not copies.
-    """
-    precision = torch.bfloat16 if devices.has_fast_bf16(device_of(model)) else None
-    tensors: dict[int, Tensor] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
-            for parameter in layer.parameters():
-                order = torch.channels_last if parameter.ndim == 4 else torch.preserve_format
-                ready = parameter.detach().to(precision, memory_format=order)
-                tensors[id(parameter)] = nn.Parameter(ready, requires_grad=parameter.requires_grad)
-    return copy.deepcopy(model, tensors)
+# An image and all that is computed from it must fit into memory; this many pixels take a few GiB.
+MAX_PIXELS = 4_000_000
 
 
-# A picture and all that is computed from it must fit into memory; this many pixels take a few GiB.
-MOST_PIXELS = 4_000_000
-
-
-def check_size(model: nn.Module, layers: Sequence[str], picture: Tensor, name: str = "the picture") -> None:
-    """Refuse a picture ``(…, H, W)`` that is too small for the named layers to give anything, or too large to work on.
+def check_size(model: nn.Module, layers: Sequence[str], image: Tensor, name: str = "the image") -> None:
+    """Refuse an image ``(…, H, W)`` that is too small for the named layers to give anything, or too large to work on.
 
     The message calls it by ``name``.
 
     Raises:
-        ValueError: with the picture's size, and the least or the largest that would do.
+        ValueError: with the image's size, and the smallest or the largest that would do.
     """
-    height, width = picture.shape[-2:]
-    if height * width > MOST_PIXELS:
+    height, width = image.shape[-2:]
+    if height * width > MAX_PIXELS:
         raise ValueError(
-            f"{name} is {height} × {width} pixels, and {MOST_PIXELS:,} in all is the most that is worked on; "
-            "images.read(picture, size=640) makes it smaller"
+            f"{name} is {height} × {width} pixels, and {MAX_PIXELS:,} in all is the maximum; "
+            "images.read(image, size=640) makes it smaller"
         )
     if not is_large_enough(model, layers, (height, width)):
-        least = next(size for size in range(1, 10_000) if is_large_enough(model, layers, (size, size)))
+        smallest = next(size for size in range(1, 10_000) if is_large_enough(model, layers, (size, size)))
         raise ValueError(
             f"{name} is {height} × {width} pixels, and {', '.join(layers)} of {type(model).__name__} "
-            f"need{'s' if len(layers) == 1 else ''} at least {least} × {least}"
+            f"need{'s' if len(layers) == 1 else ''} at least {smallest} × {smallest}"
         )
 
 
 def is_large_enough(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool:
-    """Whether a picture of that many rows and columns is large enough for the named layers to give anything."""
-    if min(size) >= 224:  # what all of them were made for
+    """Whether an image of that many rows and columns is large enough for the named layers to give anything."""
+    if min(size) >= 128:  # far more than any of the networks needs
         return True
-    part = min(size[0], 64), min(size[1], 64)  # mostly enough, and quickly tried
-    return _has_maps(model, layers, part) or (part != size and _has_maps(model, layers, size))
-
-
-def _has_maps(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool:
     try:
         with inference(model):
             return all(maps.numel() for maps in run_to(model, dummy_input(model, (3, *size)), layers).values())
@@ -142,35 +115,22 @@ class LayerRow:
 
 
 def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
-    """One row for each use of a layer in one forward pass of one picture, in the order of use.
+    """One row for each use of a layer in one forward pass of one image, in the order of use.
 
     Args:
         model: any network; best made under ``torch.device("meta")``, where neither weights nor maps take memory.
-        input_shape: of one picture, ``(C, H, W)``.
+        input_shape: of one image, ``(C, H, W)``.
     """
+    names = {layer: name for name, layer in model.named_modules() if not list(layer.children())}
     rows: list[LayerRow] = []
 
-    def note(name: str, layer: nn.Module):
-        def hook(_module, _inputs, output) -> None:
-            if isinstance(output, Tensor):
-                parameters = sum(p.numel() for p in layer.parameters())
-                shape = tuple(output.shape[1:])
-                rows.append(LayerRow(name, type(layer).__name__, shape, parameters, _products(layer, output)))
+    def note(layer: nn.Module, _inputs, output) -> None:
+        if layer in names and isinstance(output, Tensor):
+            parameters = sum(p.numel() for p in layer.parameters())
+            # Each value of the output is a sum over one kernel, or one row of weights.
+            products = output.numel() * layer.weight[0].numel() if isinstance(layer, nn.Conv2d | nn.Linear) else 0
+            rows.append(LayerRow(names[layer], type(layer).__name__, tuple(output.shape[1:]), parameters, products))
 
-        return layer.register_forward_hook(hook)
-
-    leaves = [(name, layer) for name, layer in model.named_modules() if not list(layer.children())]
-    handles = [note(name, layer) for name, layer in leaves]
-    try:
-        with inference(model):
-            model(dummy_input(model, input_shape))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with register_module_forward_hook(note), inference(model):
+        model(dummy_input(model, input_shape))
     return rows
-
-
-def _products(layer: nn.Module, output: Tensor) -> int:
-    """Each value of the output is a sum over one filter, or one row of weights."""
-    weights_per_output = layer.weight[0].numel() if isinstance(layer, nn.Conv2d | nn.Linear) else 0
-    return output.numel() * weights_per_output

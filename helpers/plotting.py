@@ -1,6 +1,7 @@
-"""Every figure of the course. A function takes arrays and results, computes nothing of its own, and gives a Figure.
+"""The figures that several lessons draw, and their looks: resolution, color maps, lines.
 
-``show(figure, alt)`` puts it into the notebook, with the text that stands in for it where it cannot be seen.
+A function takes arrays and results, computes nothing of its own, and gives a Figure. ``show(figure, alt)`` puts it
+into the notebook, with the text that stands in for it where it cannot be seen.
 """
 
 import io
@@ -8,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -17,9 +17,7 @@ from helpers.images import to_array
 from helpers.training import History
 
 DPI = 90
-
-
-GRAY, SIGNED, HEAT = "gray", "PuOr", "viridis"  # colour maps: pictures, values of both signs, amounts
+GRAY, SIGNED = "gray", "PuOr"  # color maps: of images, and of values of both signs
 
 
 def show(figure: Figure, alt: str, format: str = "png") -> None:
@@ -30,11 +28,13 @@ def show(figure: Figure, alt: str, format: str = "png") -> None:
         alt: what it shows, in words, for readers who cannot see it.
         format: ``"png"`` for charts, ``"jpeg"`` for photographs, which take a fifth of the space so.
     """
+    from IPython.display import Image, display  # a notebook has it already; elsewhere it takes a while
+
     display(Image(render(figure, format), format=format, alt=alt))
 
 
 def render(figure: Figure, format: str = "png") -> bytes:
-    """A figure as the bytes of a picture file."""
+    """A figure as the bytes of an image file."""
     file = io.BytesIO()
     options: dict[str, Any] = {"pil_kwargs": {"quality": 85}} if format == "jpeg" else {}
     figure.savefig(file, format=format, dpi=DPI, bbox_inches="tight", **options)
@@ -55,39 +55,34 @@ def axes_grid(
 
 
 def image_grid(
-    pictures: Sequence[Tensor | np.ndarray],
+    images: Sequence[Tensor | np.ndarray],
     titles: Sequence[str] | None = None,
     columns: int | None = None,
     *,
     cmap: str = GRAY,
     vmin: float | None = None,
     vmax: float | None = None,
-    colorbar: bool = False,
     size: float = 2.2,
 ) -> Figure:
-    """Pictures or maps side by side.
+    """Images or maps side by side.
 
     Args:
-        pictures: each ``(3, H, W)`` in [0, 1], or ``(1, H, W)`` or ``(H, W)`` with any values.
-        titles: one for each picture.
-        columns: pictures in a row; by default all of them.
-        cmap: the colour map for pictures of one channel.
-        vmin, vmax: the values drawn in its first and last colour; by default the least and the largest of each map.
-        colorbar: whether to draw the scale of each map.
-        size: width of one picture, in inches.
+        images: each ``(3, H, W)`` in [0, 1], or ``(1, H, W)`` or ``(H, W)`` with any values.
+        titles: one for each image.
+        columns: images in a row; by default all of them.
+        cmap: the color map for images of one channel.
+        vmin, vmax: the values drawn in its first and last color; by default the smallest and the largest of each map.
+        size: width of one image, in inches.
     """
-    if titles is not None and len(titles) != len(pictures):
-        raise ValueError(f"titles must pair up with the pictures, but there are {len(titles)} and {len(pictures)}")
-    arrays = [to_array(p) if isinstance(p, Tensor) else p for p in pictures]
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"titles must pair up with the images, but there are {len(titles)} and {len(images)}")
+    arrays = [to_array(i) if isinstance(i, Tensor) else i for i in images]
     figure, axes = axes_grid(len(arrays), columns, size, max(a.shape[0] / a.shape[1] for a in arrays))
-    for i, (ax, array) in enumerate(zip(axes, arrays, strict=True)):
-        drawn = ax.imshow(array, cmap=cmap, vmin=vmin, vmax=vmax)
+    for ax, array, title in zip(axes, arrays, titles or [""] * len(arrays), strict=True):
+        ax.imshow(array, cmap=cmap, vmin=vmin, vmax=vmax)
         ax.set_xticks([])
         ax.set_yticks([])
-        if titles:
-            ax.set_title(titles[i], fontsize=9)
-        if colorbar:
-            figure.colorbar(drawn, ax=ax, shrink=0.8)
+        ax.set_title(title, fontsize=9)
     return figure
 
 
@@ -96,71 +91,56 @@ def number_grid(
     titles: Sequence[str] | None = None,
     *,
     form: str = ".0f",
-    cmap: str = GRAY,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    boxes: Sequence[tuple[int, int, int, int] | None] | None = None,
     size: float = 3.0,
+    **options: Any,
 ) -> Figure:
-    """Small 2-D grids as cells of grey or colour with their numbers in them.
+    """Small 2-D grids as cells of gray or color with their numbers in them, black or white, whichever reads better.
 
     Args:
         grids: each ``(H, W)``.
         titles: one for each grid.
         form: how a number is written, as in ``format(number, form)``.
-        cmap, vmin, vmax: as in :func:`image_grid`.
-        boxes: for each grid ``(row, column, height, width)`` of a part to outline, or None.
         size: width of one grid, in inches.
+        options: cmap, vmin and vmax of :func:`image_grid`.
     """
     arrays = [np.asarray(g, dtype=float) for g in grids]
-    figure, axes = axes_grid(len(arrays), size=size, aspect=max(a.shape[0] / a.shape[1] for a in arrays))
-    for i, (ax, array) in enumerate(zip(axes, arrays, strict=True)):
-        draw_numbers(ax, array, form=form, cmap=cmap, vmin=vmin, vmax=vmax)
-        if titles:
-            ax.set_title(titles[i], fontsize=10)
-        if boxes and (box := boxes[i]):
-            outline(ax, *box)
+    figure = image_grid(arrays, titles, size=size, **options)
+    for ax, array in zip(figure.axes, arrays, strict=True):
+        ax.title.set_fontsize(10)
+        red, green, blue, _ = np.moveaxis(ax.images[0].to_rgba(array), -1, 0)
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        fontsize = 10 if array.shape[1] <= 8 else 5
+        for row, column in np.ndindex(*array.shape):
+            text, color = format(array[row, column], form), "white" if dark[row, column] else "black"
+            ax.text(column, row, text, ha="center", va="center", color=color, fontsize=fontsize)
     return figure
 
 
-def draw_numbers(ax: Axes, array: np.ndarray, *, form: str, cmap: str, vmin: float | None, vmax: float | None) -> None:
-    """One grid of :func:`number_grid` on ``ax``; each number is black or white, whichever reads better on its cell."""
-    drawn = ax.imshow(array, cmap=cmap, vmin=vmin, vmax=vmax)
-    red, green, blue, _ = np.moveaxis(drawn.to_rgba(array), -1, 0)
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-    fontsize = 10 if array.shape[1] <= 8 else 5
-    for row, column in np.ndindex(*array.shape):
-        text, colour = format(array[row, column], form), "white" if dark[row, column] else "black"
-        ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=fontsize)
-    ax.set_xticks([])
-    ax.set_yticks([])
-
-
 def outline(ax: Axes, row: float, column: float, height: float, width: float, color: str = "#d55e00") -> None:
-    """Draw a box around cells (or pixels) of a picture, given by its upper left one."""
+    """Draw a box around cells (or pixels) of an image, given by its upper left one."""
     x, y = column - 0.5, row - 0.5
     ax.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color=color, linewidth=2.5)
 
 
+def _draw_line(ax: Axes, xs: Sequence[Any] | None, ys: Sequence[float], i: int, label: str, style: str = "-") -> None:
+    ax.plot(
+        *(range(1, len(ys) + 1) if xs is None else xs, ys, style),
+        color=f"C{i}",
+        marker="os^Dv"[i % 5],
+        markevery=-(-len(ys) // 12),  # or many markers would hide the dashes
+        markersize=4,
+        label=label,
+    )
+
+
 def learning_curves(histories: Mapping[str, History]) -> Figure:
-    """Loss and accuracy after each epoch, training dashed and test solid, one colour for each run."""
+    """Loss and accuracy after each epoch, training dashed and test solid, one color for each run."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     for ax, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for i, (name, history) in enumerate(histories.items()):
-            for part, line in (("train", "--"), ("test", "-")):
-                values = getattr(history, f"{part}_{quantity}")
-                if values:
-                    epochs = range(1, len(values) + 1)
-                    ax.plot(
-                        epochs,
-                        values,
-                        line,
-                        marker="os^Dv"[i % 5],
-                        markevery=-(-len(values) // 12),  # or many markers would hide the dashes
-                        markersize=4,
-                        color=f"C{i}",
-                        label=f"{name}, {part}",
-                    )
+            for part, style in (("train", "--"), ("test", "-")):
+                if values := getattr(history, f"{part}_{quantity}"):
+                    _draw_line(ax, None, values, i, f"{name}, {part}", style)
         ax.set(xlabel="epoch", ylabel=quantity)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
@@ -175,14 +155,14 @@ def curves(
 
     Args:
         values: by name, one for each place on the x axis.
-        xs: those places, numbers or names; by default 1, 2, 3 …
+        xlabel, ylabel: what the axes show, with the unit.
+        xs: the places on the x axis, numbers or names; by default 1, 2, 3 …
         log: whether the y axis is logarithmic.
     """
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     ax = figure.subplots()
     for i, (name, line) in enumerate(values.items()):
-        look: dict[str, Any] = {"marker": "os^Dv"[i % 5], "markevery": -(-len(line) // 12), "markersize": 4}
-        ax.plot(range(1, len(line) + 1) if xs is None else xs, line, color=f"C{i}", label=name, **look)
+        _draw_line(ax, xs, line, i, name)
     if log:
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:g}")

@@ -5,15 +5,13 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
 import torch
 from safetensors.torch import save_file
-from sklearn import metrics
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
@@ -28,17 +26,13 @@ from helpers.models import CHECKPOINT, FashionNet
 Batch = tuple[Tensor, Tensor]
 
 
-class SizedBatches(Protocol):
+class SizedBatches(Iterable[Batch], Sized, Protocol):
     """What gives batches anew at each pass, and says how many: a DataLoader, or :class:`helpers.data.Batches`."""
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-    def __len__(self) -> int: ...
 
 
 @dataclass
 class History:
-    """What a training run leaves: one number for each epoch in each list. Losses are means over pictures."""
+    """What a training run leaves: one number for each epoch in each list. Losses are means over images."""
 
     train_loss: list[float] = field(default_factory=list)
     train_accuracy: list[float] = field(default_factory=list)
@@ -47,15 +41,10 @@ class History:
     seconds: list[float] = field(default_factory=list)
     interrupted: bool = False
 
-    def latest(self) -> dict[str, str]:
-        """The last epoch's losses and accuracies, by name, as short texts."""
-        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-        return {name: f"{values[-1]:.3f}" for name in names if (values := getattr(self, name))}
-
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a classifier did on N pictures: its ``logits`` ``(N, K)`` in float32 and the true ``labels`` ``(N,)``."""
+    """How a classifier did on N images: its ``logits`` ``(N, K)`` in float32 and the true ``labels`` ``(N,)``."""
 
     logits: Tensor
     labels: Tensor
@@ -72,35 +61,35 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """Cross-entropy, the mean over pictures (not over batches, whose last one may be short)."""
+        """Cross-entropy, the mean over images (not over batches, whose last one may be short)."""
         return cross_entropy(self.logits, self.labels).item()
 
     @property
     def accuracy(self) -> float:
-        """The share of pictures whose prediction is their label."""
+        """The share of images whose prediction is their label."""
         return (self.predictions == self.labels).float().mean().item()
 
     @cached_property
     def confusion(self) -> Tensor:
         """Counts ``(K, K)``: row = true class, column = predicted class."""
-        classes = range(self.logits.shape[1])
-        return torch.from_numpy(metrics.confusion_matrix(self.labels, self.predictions, labels=classes))
+        k = self.logits.shape[1]
+        return torch.bincount(self.labels * k + self.predictions, minlength=k * k).view(k, k)
 
     @property
     def class_accuracy(self) -> Tensor:
-        """The share of each true class that was recognised, ``(K,)``; NaN for a class without pictures."""
+        """The share of each true class that was recognised, ``(K,)``; NaN for a class without images."""
         return self.confusion.diag() / self.confusion.sum(dim=1)
 
 
 def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
-    """The model's scores for every picture in ``batches``, in their order.
+    """The model's class scores for every image in ``batches``, in their order.
 
     Args:
         model: maps ``(N, C, H, W)`` to logits ``(N, K)``.
         batches: yields ``(images, labels)``: a DataLoader or :class:`helpers.data.Batches`.
 
     Raises:
-        ValueError: there is no picture in ``batches``.
+        ValueError: there is no image in ``batches``.
     """
     device = device_of(model)
     logits, labels = [], []
@@ -109,7 +98,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
             logits.append(model(images.to(device)).float().cpu())
             labels.append(targets)
     if not logits:
-        raise ValueError("evaluate was given no batches, and needs at least one picture")
+        raise ValueError("evaluate was given no batches, and needs at least one image")
     return Evaluation(torch.cat(logits), torch.cat(labels))
 
 
@@ -147,7 +136,9 @@ def train(
     device, history = device_of(model), History()
     start = time.perf_counter()
     model.to(memory_format=torch.channels_last)  # the order that convolutions are fastest in
-    with _own_random_state(device, seed), tqdm(total=epochs * len(batches), disable=not progress, unit="batch") as bar:
+    own_random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with own_random_state, tqdm(total=epochs * len(batches), disable=not progress, unit="batch") as bar:
+        torch.manual_seed(seed)
         try:
             for epoch in range(1, epochs + 1):
                 loss, accuracy = _train_epoch(model, batches, optimizer, scheduler, device, bar)
@@ -158,7 +149,7 @@ def train(
                     history.test_loss.append(result.loss)
                     history.test_accuracy.append(result.accuracy)
                 history.seconds.append(time.perf_counter() - start)
-                bar.set_postfix(history.latest())
+                bar.set_postfix({name: f"{x[-1]:.3f}" for name, x in vars(history).items() if name != "seconds" and x})
                 if callback:
                     callback(epoch, history)
         except KeyboardInterrupt:
@@ -166,23 +157,19 @@ def train(
     return history
 
 
-def one_cycle(model: nn.Module, steps: int, learning_rate: float = 0.1) -> tuple[SGD, OneCycleLR]:
-    """The optimiser and schedule of the course's recipe: SGD whose rate rises for a third of the steps, then falls.
+def one_cycle(model: nn.Module, steps: int) -> tuple[SGD, OneCycleLR]:
+    """The optimiser and schedule of the course's recipe, for so many batches in the whole run.
 
-    Nesterov momentum of 0.9 and weight decay of 5e-4. Lesson 4 explains each. Source: Smith and Topin 2018.
-
-    Args:
-        model: whose parameters are trained.
-        steps: batches in the whole run.
-        learning_rate: the highest one.
+    SGD whose learning rate rises to 0.1 for a third of the steps, then falls, with Nesterov momentum of 0.9 and weight
+    decay of 5e-4. Lesson 4 explains each. Source: Smith and Topin 2018.
     """
-    optimizer = SGD(model.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    return optimizer, OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    return optimizer, OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
 
 
 def _train_epoch(model, batches, optimizer, scheduler, device, bar) -> tuple[float, float]:
     model.train()
-    total = torch.zeros(3, device=device)  # loss summed over pictures, pictures right, pictures: read once an epoch
+    total = torch.zeros(3, device=device)  # sum of losses, images right, images: read once an epoch
     for images, labels in batches:
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
         with mixed_precision(device):
@@ -199,14 +186,6 @@ def _train_epoch(model, batches, optimizer, scheduler, device, bar) -> tuple[flo
     return (total[0] / total[2]).item(), (total[1] / total[2]).item()
 
 
-@contextmanager
-def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
 def main(epochs: int = 12, seed: int = 0) -> None:
     """Train lesson 3's network by the course's recipe, and keep its weights and how they came about."""
     torch.manual_seed(seed)
@@ -217,18 +196,18 @@ def main(epochs: int = 12, seed: int = 0) -> None:
     model.cpu().to(memory_format=torch.contiguous_format).eval()
     images, labels = fashion_mnist(train=False)
     with inference(model):  # in float32, which gives the same on every machine
-        right = int((model(images).argmax(dim=1) == labels).sum())
+        accuracy = (model(images).argmax(dim=1) == labels).double().mean().item()
     record = {
         "command": "make checkpoint",
         "network": "FashionNet(dropout=0.2)",
         "seed": seed,
         "epochs": epochs,
-        "test_accuracy": right / len(labels),
+        "test_accuracy": accuracy,
         "torch": torch.__version__,
     }
     save_file(model.state_dict(), CHECKPOINT)
     CHECKPOINT.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"{right / len(labels):.2%} of the test pictures right; kept as {CHECKPOINT.name} in {CHECKPOINT.parent}")
+    print(f"{accuracy:.2%} of the test images right; kept as {CHECKPOINT.name} in {CHECKPOINT.parent}")
 
 
 if __name__ == "__main__":

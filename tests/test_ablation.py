@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from benchmarks import ablation
+from helpers.training import History
 
 PLAN = ablation.Plan((0, 1), 1, 8, (0,), 1, 8, (("SGD", (0.01, 0.1)), ("Adam", (0.001,))))
 
 
 @pytest.fixture(autouse=True)
-def few_pictures(monkeypatch):
+def few_images(monkeypatch):
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.rand(24, 1, 28, 28, generator=generator), torch.arange(24) % 10
-    monkeypatch.setattr(ablation, "fashion_mnist", lambda train: pictures)
+    split = torch.rand(24, 1, 28, 28, generator=generator), torch.arange(24) % 10
+    monkeypatch.setattr(ablation, "fashion_mnist", lambda train: split)
 
 
 def settings(runs):
@@ -46,15 +47,9 @@ def test_runs_every_setting_once_and_resumes_after_an_interrupt(tmp_path, monkey
 
 
 def test_an_interrupted_training_is_no_result(monkeypatch):
-    monkeypatch.setattr(ablation, "train", lambda *_, **__: ablation_history(interrupted=True))
+    monkeypatch.setattr(ablation, "train", lambda *_, **__: History(interrupted=True))
     with pytest.raises(KeyboardInterrupt):
         ablation.one_run("SGD", "none", 0.1, 0, 1, 8, ablation.fashion_mnist(True))
-
-
-def ablation_history(interrupted):
-    from helpers.training import History
-
-    return History(interrupted=interrupted)
 
 
 def test_chooses_the_rate_with_the_best_mean():

@@ -2,13 +2,13 @@ import gzip
 import hashlib
 import multiprocessing
 import os
-import shutil
 import signal
-import subprocess
-import sys
+import socket
 import tempfile
+import threading
 import time
-from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,21 +23,16 @@ CONTENTS = {name: f"the bytes of {name}".encode() * 1000 for name in data.FILES}
 def source(contents, log=None, delay=0.0):
     """A source of gzipped files as the real ones are, from bytes in memory."""
 
-    @contextmanager
     def files():
         if log is not None:
             log.append("used")
         time.sleep(delay)
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in contents.items():
-                Path(folder, f"{name}.gz").write_bytes(content if name == "raw" else gzip.compress(content))
-            yield Path(folder)
+        yield from ((name, gzip.compress(content)) for name, content in contents.items())
 
     return files
 
 
 def unreachable(message):
-    @contextmanager
     def files():
         raise OSError(message)
         yield
@@ -46,156 +41,136 @@ def unreachable(message):
 
 
 @pytest.fixture
-def small(monkeypatch):
-    """Four small files in place of the real ones, and no source but those a test names."""
+def root(monkeypatch, tmp_path):
+    """An empty folder, four small files to be had in place of the real ones, and no source but those a test names."""
     monkeypatch.setattr(data, "FILES", {name: hashlib.sha256(c).hexdigest() for name, c in CONTENTS.items()})
     monkeypatch.setattr(data, "SOURCES", {})
+    folder = tmp_path / "données d'été"
+    monkeypatch.setenv(data.FOLDER_VARIABLE, str(folder))
+    return folder
 
 
-def whole(root):
-    raw = data.raw_folder(root)
-    found = {p.name for p in raw.iterdir() if p.name != ".lock"}
-    return found == set(CONTENTS) and all((raw / n).read_bytes() == c for n, c in CONTENTS.items())
+def held(root):
+    raw = root / "FashionMNIST" / "raw"
+    return {p.name: p.read_bytes() for p in raw.iterdir() if p.name != ".lock"}
 
 
-@pytest.mark.usefixtures("small")
 class TestFind:
-    def test_fetches_once_and_keeps(self, monkeypatch, tmp_path):
+    def test_fetches_once_and_keeps(self, monkeypatch, root):
         log = []
         monkeypatch.setattr(data, "SOURCES", {"here": source(CONTENTS, log)})
-        assert data.find(tmp_path) == tmp_path
-        data.find(tmp_path)
-        assert whole(tmp_path)
+        assert data.find() == root
+        data.find()
+        assert held(root) == CONTENTS
         assert log == ["used"]
 
-    def test_takes_the_first_source_that_verifies(self, monkeypatch, tmp_path):
+    def test_takes_the_first_source_that_verifies(self, monkeypatch, root):
         tampered = CONTENTS | {"t10k-labels-idx1-ubyte": b"other bytes"}
-        sources = {"a": unreachable("no route"), "b": source(tampered), "c": source(CONTENTS)}
+        sources = {"a": unreachable("no route"), "b": source(tampered), "c": source(CONTENTS), "d": unreachable("used")}
         monkeypatch.setattr(data, "SOURCES", sources)
-        data.find(tmp_path)
-        assert whole(tmp_path)
+        data.find()
+        assert held(root) == CONTENTS
 
-    def test_no_source_reachable_says_what_was_tried(self, monkeypatch, tmp_path):
+    def test_no_source_reachable_says_what_was_tried(self, monkeypatch, root):
         monkeypatch.setattr(data, "SOURCES", {"a": unreachable("no route"), "b": unreachable("timed out")})
         with pytest.raises(data.DataUnavailable) as caught:
-            data.find(tmp_path)
+            data.find()
         message = str(caught.value)
         wanted = ("a: no route", "b: timed out", "train-images-idx3-ubyte is missing", "By hand", data.FOLDER_VARIABLE)
         assert all(words in message for words in wanted)
-        assert not [p for p in data.raw_folder(tmp_path).iterdir() if p.name != ".lock"]
+        assert not held(root)
 
-    def test_a_truncated_download_leaves_no_file(self, monkeypatch, tmp_path):
-        @contextmanager
+    def test_a_truncated_download_leaves_no_file(self, monkeypatch, root):
         def cut_off():
-            with source(CONTENTS)() as folder:
-                packed = folder / "train-images-idx3-ubyte.gz"
-                packed.write_bytes(packed.read_bytes()[:-20])
-                yield folder
+            yield from ((name, packed[:-20]) for name, packed in source(CONTENTS)())
 
         monkeypatch.setattr(data, "SOURCES", {"cut": cut_off})
         with pytest.raises(data.DataUnavailable, match="cut: "):
-            data.find(tmp_path)
-        assert not [p for p in data.raw_folder(tmp_path).iterdir() if p.name != ".lock"]
+            data.find()
+        assert not held(root)
 
     @pytest.mark.parametrize("broken", [b"", b"short", CONTENTS["train-labels-idx1-ubyte"] + b"!"])
-    def test_a_broken_file_is_replaced(self, monkeypatch, tmp_path, broken):
+    def test_a_broken_file_is_replaced(self, monkeypatch, root, broken):
         monkeypatch.setattr(data, "SOURCES", {"here": source(CONTENTS)})
-        data.find(tmp_path)
-        path = data.raw_folder(tmp_path) / "train-labels-idx1-ubyte"
+        data.find()
+        path = root / "FashionMNIST" / "raw" / "train-labels-idx1-ubyte"
         path.write_bytes(broken)
         assert data.problems(path.parent) == [f"{path.name} is truncated or changed ({len(broken):,} bytes)"]
-        data.find(tmp_path)
-        assert whole(tmp_path)
+        data.find()
+        assert held(root) == CONTENTS
 
-    def test_a_tampered_file_is_named_and_nothing_is_lost(self, monkeypatch, tmp_path):
+    def test_a_tampered_file_is_named_and_not_kept(self, monkeypatch, root):
         monkeypatch.setattr(data, "SOURCES", {"here": source(CONTENTS | {"t10k-images-idx3-ubyte": b"evil"})})
-        with pytest.raises(data.DataUnavailable, match=r"t10k-images-idx3-ubyte\.gz is .* changed \(4 bytes\)"):
-            data.find(tmp_path)
-        assert not (data.raw_folder(tmp_path) / "t10k-images-idx3-ubyte").exists()
+        with pytest.raises(data.DataUnavailable, match=r"here: t10k-images-idx3-ubyte is .* changed \(4 bytes\)"):
+            data.find()
+        assert "t10k-images-idx3-ubyte" not in held(root)
 
-    def test_space_and_accent_in_the_folder(self, monkeypatch, tmp_path):
+    def test_read_only_folder_is_one_message(self, monkeypatch, root):
         monkeypatch.setattr(data, "SOURCES", {"here": source(CONTENTS)})
-        root = tmp_path / "données d'été"
-        data.find(root)
-        assert whole(root)
-
-    def test_read_only_folder_is_one_message(self, monkeypatch):
-        monkeypatch.setattr(data, "SOURCES", {"here": source(CONTENTS)})
-        root = Path(tempfile.mkdtemp())
-        root.chmod(0o555)
+        closed = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
+        closed.chmod(0o555)
+        monkeypatch.setenv(data.FOLDER_VARIABLE, str(closed))
         user = os.geteuid()
         try:
             if user == 0:  # root writes anywhere
                 os.seteuid(65534)
             with pytest.raises(data.DataUnavailable, match=f"written to .*{data.FOLDER_VARIABLE}"):
-                data.find(root)
+                data.find()
         finally:
             os.seteuid(user)
-            assert not list(root.iterdir())
-            root.rmdir()
+            closed.rmdir()
 
-    def test_two_at_once_fetch_once(self, monkeypatch, tmp_path):
+    def test_two_at_once_fetch_once(self, monkeypatch, root):
         context = multiprocessing.get_context("fork")
         log = context.Manager().list()
         monkeypatch.setattr(data, "SOURCES", {"slow": source(CONTENTS, log, delay=0.5)})
-        both = [context.Process(target=data.find, args=(tmp_path,)) for _ in range(2)]
+        both = [context.Process(target=data.find) for _ in range(2)]
         for process in both:
             process.start()
         for process in both:
             process.join(20)
         assert [p.exitcode for p in both] == [0, 0]
-        assert whole(tmp_path)
+        assert held(root) == CONTENTS
         assert list(log) == ["used"]
 
-    def test_killed_in_the_middle_then_run_again(self, monkeypatch, tmp_path):
-        @contextmanager
+    def test_killed_in_the_middle_then_run_again(self, monkeypatch, root):
         def stuck_after_one_file():
-            with source(CONTENTS)() as folder:
-                second = list(CONTENTS)[1]
-                (folder / f"{second}.gz").unlink()
-                os.mkfifo(folder / f"{second}.gz")  # reading it waits for ever
-                yield folder
+            yield next(source(CONTENTS)())
+            time.sleep(60)
 
         monkeypatch.setattr(data, "SOURCES", {"stuck": stuck_after_one_file})
-        process = multiprocessing.get_context("fork").Process(target=data.find, args=(tmp_path,))
+        process = multiprocessing.get_context("fork").Process(target=data.find)
         process.start()
-        first = data.raw_folder(tmp_path) / next(iter(CONTENTS))
+        first = root / "FashionMNIST" / "raw" / next(iter(CONTENTS))
         while not first.exists():
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        assert not whole(tmp_path)
+        assert held(root).keys() == {first.name}
         monkeypatch.setattr(data, "SOURCES", {"here": source(CONTENTS)})
-        data.find(tmp_path)
-        assert whole(tmp_path)
+        data.find()
+        assert held(root) == CONTENTS
 
 
-def test_mirror_downloads_verifies_and_reports_a_cut(monkeypatch, tmp_path):
-    """The real download code, against a server on loopback that once sends everything and once breaks off."""
-    for name in data.FILES:
-        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(CONTENTS[name]))
-    server = subprocess.Popen(
-        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "-d", str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+def test_folder_and_mirror_serve_the_same_and_name_what_is_missing(tmp_path):
+    for name, content in CONTENTS.items():
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        port = int(server.stdout.readline().split("port ")[1].split()[0])
-        monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{port}/"])
-        with data._mirror() as folder:
-            assert {p.name for p in folder.iterdir()} == {f"{n}.gz" for n in data.FILES}
+        sources = partial(data.mirror, f"http://127.0.0.1:{server.server_port}/"), partial(data.folder, tmp_path)
+        for files in sources:
+            assert {name: gzip.decompress(packed) for name, packed in files()} == CONTENTS
         (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
-        with pytest.raises(OSError, match="404"), data._mirror():
-            pass
+        for files, words in zip(sources, ("404", "No such file"), strict=True):
+            with pytest.raises(OSError, match=words):
+                list(files())
     finally:
-        server.kill()
+        server.shutdown()
+        server.server_close()
 
 
-def test_download_that_breaks_off(tmp_path):
-    import socket
-    import threading
-
+def test_a_download_that_breaks_off_says_so(monkeypatch, root):
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer():
@@ -205,20 +180,31 @@ def test_download_that_breaks_off(tmp_path):
         connection.close()
 
     threading.Thread(target=answer, daemon=True).start()
-    with pytest.raises(OSError, match="broke off after 9 of 1,000 bytes"):
-        data._download(f"http://127.0.0.1:{listener.getsockname()[1]}/file", tmp_path / "file")
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    monkeypatch.setattr(data, "SOURCES", {"there": partial(data.mirror, url)})
+    with pytest.raises(data.DataUnavailable, match=r"there: IncompleteRead\(9 bytes read, 991 more expected\)"):
+        data.find()
 
 
-@pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt-get here")
-def test_debian_mirror_error_is_one_line(monkeypatch):
-    monkeypatch.setattr(data, "_run", lambda *_: (_ for _ in ()).throw(OSError("apt-get: no such host")))
-    with pytest.raises(OSError, match="no such host"), data._debian_mirror():
-        pass
-
-
-def test_folder_variable(monkeypatch, tmp_path):
-    monkeypatch.setenv(data.FOLDER_VARIABLE, str(tmp_path))
-    assert data.raw_folder() == tmp_path / "FashionMNIST" / "raw"
+def test_the_debian_package_comes_from_apt_get_and_its_error_is_one_line(monkeypatch, tmp_path):
+    """A stand-in for apt-get and dpkg-deb does as they do; the real ones need a network."""
+    commands, tree = tmp_path / "bin", tmp_path / f"tree{data.DEBIAN_FOLDER}"
+    commands.mkdir()
+    tree.mkdir(parents=True)
+    for name, content in CONTENTS.items():
+        (tree / f"{name}.gz").write_bytes(gzip.compress(content))
+    scripts = {
+        "apt-get": f'case "$*" in *"download {data.DEBIAN_PACKAGE}"*) touch {data.DEBIAN_PACKAGE}_1_all.deb;; esac',
+        "dpkg-deb": f'test -e "$2" && cp -r {tmp_path}/tree "$3"',
+    }
+    for name, script in scripts.items():
+        (commands / name).write_text(f"#!/bin/sh\n{script}\n")
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}:/usr/bin:/bin")
+    assert {name: gzip.decompress(packed) for name, packed in data.debian_mirror()} == CONTENTS
+    (commands / "apt-get").write_text("#!/bin/sh\necho W: an aside >&2; echo E: no such host >&2; exit 100\n")
+    with pytest.raises(OSError, match=r"^apt-get: E: no such host$"):
+        list(data.debian_mirror())
 
 
 def test_real_data_is_what_torchvision_reads():
@@ -229,23 +215,16 @@ def test_real_data_is_what_torchvision_reads():
     reference = datasets.FashionMNIST(data.find(), train=False, transform=transforms.ToTensor())
     assert tuple(reference.classes) == data.CLASSES
     for i in (0, 1, 9_999):
-        picture, label = reference[i]
-        assert torch.equal(images[i], picture)
+        image, label = reference[i]
+        assert torch.equal(images[i], image)
         assert labels[i] == label
-
-
-def test_loader_serves_what_the_tensors_hold():
-    images, labels = next(iter(data.loader(train=False, batch_size=7)))
-    all_images, all_labels = data.fashion_mnist(train=False)
-    assert torch.equal(images, all_images[:7])
-    assert torch.equal(labels, all_labels[:7])
 
 
 class TestBatches:
     images = torch.arange(10.0).view(10, 1, 1, 1)
     labels = torch.arange(10)
 
-    def test_every_picture_once_and_the_last_batch_short(self):
+    def test_every_image_once_and_the_last_batch_short(self):
         batches = data.Batches(self.images, self.labels, 4)
         assert [len(x) for x, _ in batches] == [4, 4, 2]
         assert len(batches) == 3
@@ -265,9 +244,13 @@ class TestBatches:
         assert passes(2) != [first, second]
         assert torch.equal(before, torch.get_rng_state())
 
-    def test_pictures_keep_their_labels(self):
+    def test_images_keep_their_labels(self):
         for x, y in data.Batches(self.images, self.labels, 3, shuffle=True):
             assert torch.equal(x.flatten().long(), y)
+
+    def test_augmentation_changes_what_is_served(self):
+        batches = data.Batches(self.images, self.labels, 4, augment=lambda batch, generator: batch + 1)
+        assert torch.equal(torch.cat([x for x, _ in batches]), self.images + 1)
 
     @pytest.mark.parametrize(("count", "batch_size", "words"), [(9, 2, "9 and 10"), (10, 0, "at least 1, not 0")])
     def test_bad_input(self, count, batch_size, words):

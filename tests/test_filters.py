@@ -16,9 +16,9 @@ def test_sobel_is_opencvs(name, order):
 
 
 def test_laplacian_is_opencvs():
-    picture = np.random.default_rng(0).random((9, 9))
+    image = np.random.default_rng(0).random((9, 9))
     kernel = filters.kernel("Laplacian").numpy()
-    assert np.allclose(cv2.filter2D(picture, -1, kernel), cv2.Laplacian(picture, -1))
+    assert np.allclose(cv2.filter2D(image, -1, kernel), cv2.Laplacian(image, -1))
 
 
 def test_blurs_keep_brightness_and_edges_ignore_it():

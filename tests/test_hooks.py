@@ -1,7 +1,8 @@
 import pytest
 import torch
 from torch import nn
-from torchvision.models import vgg16
+from torch.nn import functional
+from torchvision.models import squeezenet1_1
 
 from helpers import hooks
 
@@ -44,7 +45,19 @@ def test_run_to_gives_what_a_whole_pass_records_and_stops_there():
             assert torch.equal(outputs[name], whole[name])
     assert hooks.run_to(model, x, ["after"])["after"].shape == (1, 2, 6, 6)
     assert model.ran == ["after"]
-    assert all(len(m._forward_hooks) == (m is model.after) for m in model.modules())
+    before = dict(outputs), dict(whole)
+    model(torch.zeros_like(x))
+    assert (outputs, whole) == before  # the same tensors: no hook is left that records
+
+
+def test_rules_count_relus_and_name_other_activations():
+    x = torch.ones(3)
+    with hooks.ReLURule(lambda gradient, positive: gradient) as rule:
+        functional.relu(nn.ReLU(inplace=True)(x)), torch.relu(x), x.relu(), x.relu_()
+        assert (rule.count, rule.others) == (5, set())
+        functional.elu(x), nn.Hardswish()(x), nn.ReLU6()(x), functional.leaky_relu_(x)
+    assert rule.count == 5
+    assert rule.others >= {"elu", "hardswish", "hardtanh", "leaky_relu"}
 
 
 def test_run_to_says_what_it_cannot_find():
@@ -59,7 +72,7 @@ def test_run_to_says_what_it_cannot_find():
 
 def test_a_layer_that_is_spelt_nearly_so_is_named():
     with pytest.raises(ValueError, match=r"no layer 'features\.77'; it has features\.7"):
-        hooks.find_layer(vgg16(), "features.77")
+        hooks.find_layer(squeezenet1_1(), "features.77")
     with pytest.raises(ValueError, match=r"named by text.*not by 7"):
         hooks.find_layer(Twice(), 7)
 

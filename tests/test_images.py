@@ -11,13 +11,13 @@ from helpers import images
 
 
 @pytest.mark.parametrize("name", images.SAMPLES)
-def test_samples_are_pictures(name):
-    picture = images.sample(name)
-    assert picture.dtype == torch.float32
-    assert picture.ndim == 3
-    assert picture.shape[0] == 3
-    assert picture.min() >= 0
-    assert 0.5 < picture.max() <= 1
+def test_samples_are_images(name):
+    image = images.sample(name)
+    assert image.dtype == torch.float32
+    assert image.ndim == 3
+    assert image.shape[0] == 3
+    assert image.min() >= 0
+    assert 0.5 < image.max() <= 1
 
 
 def test_unknown_sample_names_the_known():
@@ -28,10 +28,14 @@ def test_unknown_sample_names_the_known():
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]))
 def test_array_tensor_and_back(height, width, channels):
     array = np.random.default_rng(height * width).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    picture = images.read(array)
-    assert picture.shape == (3, height, width)
-    assert np.array_equal((images.to_array(picture)[..., :channels] * 255).round(), array)
-    assert torch.equal(images.read(picture), picture)
+    image = images.read(array)
+    assert image.shape == (3, height, width)
+    assert np.array_equal((images.to_array(image)[..., :channels] * 255).round(), array)
+    copy = images.read(image)
+    assert torch.equal(copy, image)
+    assert torch.equal(images.read(image.numpy().transpose(1, 2, 0)), image)
+    copy.zero_()
+    assert images.read(array).equal(image)
 
 
 def test_file_formats(tmp_path):
@@ -47,9 +51,9 @@ def test_exif_orientation_is_obeyed(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise to see it upright
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    picture = images.read(tmp_path / "turned.png")
-    assert picture.shape == (3, 3, 2)
-    assert picture[:, 0, 1].tolist() == [1, 1, 1]
+    image = images.read(tmp_path / "turned.png")
+    assert image.shape == (3, 3, 2)
+    assert image[:, 0, 1].tolist() == [1, 1, 1]
 
 
 def test_transparency_lies_over_white():
@@ -76,14 +80,14 @@ def test_sixteen_bit_grey(tmp_path):
         (np.zeros((0, 3)), r"\(0, 3, 1\)"),
     ],
 )
-def test_what_is_no_picture_is_refused(source, words):
+def test_what_is_no_image_is_refused(source, words):
     with pytest.raises(ValueError, match=words):
         images.read(source)
 
 
-def test_a_file_that_is_no_picture(tmp_path):
+def test_a_file_that_is_no_image(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(ValueError, match=r"notes\.txt cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"notes\.txt cannot be read as an image"):
         images.read(tmp_path / "notes.txt")
     with pytest.raises(FileNotFoundError):
         images.read(tmp_path / "missing.png")
@@ -100,10 +104,10 @@ def test_url(tmp_path, monkeypatch):
 
 
 def test_grey_is_pil_luma():
-    picture = images.sample("coffee")
-    grey = Image.fromarray((images.to_array(picture) * 255).round().astype(np.uint8)).convert("L")
-    assert np.allclose(images.to_array(images.to_gray(picture)) * 255, np.asarray(grey), atol=1)
-    assert images.to_gray(picture[None]).shape == (1, 1, 400, 600)
+    image = images.sample("coffee")
+    gray = Image.fromarray((images.to_array(image) * 255).round().astype(np.uint8)).convert("L")
+    assert np.allclose(images.to_array(images.to_gray(image)) * 255, np.asarray(gray), atol=1)
+    assert images.to_gray(image[None]).shape == (1, 1, 400, 600)
 
 
 def test_to_array_refuses_a_batch():
@@ -126,7 +130,7 @@ def test_as_batch_says_whether_it_was_one():
     assert images.as_batch(torch.zeros(3, 4, 5))[1]
     assert not images.as_batch(torch.zeros(2, 3, 4, 5))[1]
     for wrong in (torch.zeros(4, 5), torch.zeros(0, 3, 4, 5), torch.zeros(3, 4, 5, dtype=torch.uint8)):
-        with pytest.raises(ValueError, match="pictures"):
+        with pytest.raises(ValueError, match="images"):
             images.as_batch(wrong)
 
 
@@ -138,14 +142,13 @@ def test_read_makes_smaller_but_never_larger(tmp_path):
 
 
 def test_a_file_that_is_cut_off_or_too_large(tmp_path, monkeypatch):
-
     pixels = (images.to_array(images.sample("coffee")) * 255).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "whole.jpg")
     (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:9000])
-    with pytest.raises(ValueError, match=r"half\.jpg cannot be read as a picture: .*truncated"):
+    with pytest.raises(ValueError, match=r"half\.jpg cannot be read as an image: .*truncated"):
         images.read(tmp_path / "half.jpg")
-    monkeypatch.setattr(images, "MOST_PIXELS", 1000)
-    with pytest.raises(ValueError, match="400 × 600 pixels, and 1,000 in all is the most"):
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    with pytest.raises(ValueError, match="400 × 600 pixels, and 1,000 is the maximum"):
         images.read(tmp_path / "whole.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ValueError, match="decompression bomb"):
@@ -155,8 +158,8 @@ def test_a_file_that_is_cut_off_or_too_large(tmp_path, monkeypatch):
 
 
 def test_resized_and_scaled():
-    picture = torch.rand(2, 3, 10, 20)
-    assert images.scaled(picture, 0.5) == (5, 10)
-    assert images.scaled(picture, 0.01) == (1, 1)
-    assert images.resized(picture, (10, 20)) is picture
+    image = torch.rand(2, 3, 10, 20)
+    assert images.scaled(image, 0.5) == (5, 10)
+    assert images.scaled(image, 0.01) == (1, 1)
+    assert images.resized(image, (10, 20)) is image
     assert torch.allclose(images.resized(torch.full((3, 10, 20), 0.3), (7, 9)), torch.tensor(0.3))

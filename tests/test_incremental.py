@@ -10,21 +10,21 @@ from torchvision import models
 from helpers.incremental import Windows
 
 
-def copies(picture, crops, top, left):
-    whole = picture.repeat(len(crops), 1, 1, 1)
+def copies(image, crops, top, left):
+    whole = image.repeat(len(crops), 1, 1, 1)
     for n in range(len(crops)):
         whole[n, :, top[n] : top[n] + crops.shape[2], left[n] : left[n] + crops.shape[3]] = crops[n]
     return whole
 
 
 def question(rows=40, columns=35, size=(5, 7), count=4, channels=3):
-    """A picture, and windows at its corners and somewhere inside, with what stands in them."""
+    """A image, and windows at its corners and somewhere inside, with what stands in them."""
     torch.manual_seed(0)
-    picture = torch.rand(1, channels, rows, columns, dtype=torch.float64)
+    image = torch.rand(1, channels, rows, columns, dtype=torch.float64)
     crops = torch.rand(count, channels, *size, dtype=torch.float64)
     top = torch.tensor([0, rows - size[0], 11, 18])[:count]
     left = torch.tensor([0, columns - size[1], columns - size[1], 13])[:count]
-    return picture, crops, top, left
+    return image, crops, top, left
 
 
 def assert_same(model, *asked):

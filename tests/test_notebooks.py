@@ -1,5 +1,6 @@
 """The notebooks themselves: freshly executed, complete, with alt texts, and whole without their solutions."""
 
+import ast
 import json
 import re
 import subprocess
@@ -57,6 +58,26 @@ def test_every_figure_has_an_alt_text(notebook):
     for data, metadata in figures:
         for mime in set(data) & {"image/png", "image/jpeg", "image/webp"}:
             assert len(metadata.get(mime, {}).get("alt", "")) > 30, data
+
+
+def test_an_alt_text_is_one_string_on_one_line(notebook):
+    for cell in code_cells(notebook):
+        calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+        for call in calls:
+            if re.search(r"\bshow\w*$", ast.unparse(call.func)):
+                texts = [a for a in call.args if isinstance(a, ast.Constant | ast.JoinedStr)]
+                assert all(text.lineno == text.end_lineno for text in texts), cell.source
+
+
+def test_a_claim_is_hidden_and_says_what_is_wrong(notebook):
+    for cell in code_cells(notebook, "claim"):
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        asserts = [node for node in nodes if isinstance(node, ast.Assert)]
+        assert asserts, cell.source
+        assert all(node.msg for node in asserts), cell.source
+        assert cell.metadata.tags == ["claim"]  # with another, nbval might skip it, or expect it to fail
+        assert cell.metadata.jupyter.source_hidden
+        assert not cell.outputs
 
 
 def test_has_all_its_parts(notebook):
@@ -123,16 +144,31 @@ def write(path, *sources, solution=None):
     return notebook
 
 
+RED = "from PIL import Image; Image.new('RGB', (64, 64), 'red')"
+CHANGES = {
+    "changed": ("1 + 1", "1 + 2"),
+    "failing": ("1 + 1", "1 / 0"),
+    "false_claim": ("assert 1 < 2, 'smaller'", "assert 2 < 1, 'smaller'"),
+    "recolored": (RED, RED.replace("red", "blue")),
+}
+
+
 def test_the_safety_net_has_no_hole(tmp_path):
-    """Nbval, set up as here, fails on a changed output, a failing cell, and a cell that depends on a solution."""
-    (tmp_path / "conftest.py").write_bytes((FOLDER / "conftest.py").read_bytes())
-    write(tmp_path / "good.ipynb", "a = 1", "a = 2", "a + 1 > 1", solution=1)
-    write(tmp_path / "dependent.ipynb", "a = 1", "a = 2", "a", solution=1)
-    for name, source in {"changed": "1 + 2", "failing": "1 / 0"}.items():
-        notebook = write(tmp_path / f"{name}.ipynb", "1 + 1")
-        notebook.cells[0].source = source
-        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    """Nbval, set up as here, fails on another output or figure, a failing cell, and one that depends on a solution."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name in ("conftest.py", "figures.py"):
+        (folder / name).write_bytes((FOLDER / name).read_bytes())
+    write(folder / "good.ipynb", "a = 1", "a = 2", "a + 1 > 1", CHANGES["recolored"][0], solution=1)
+    write(folder / "dependent.ipynb", "a = 1", "a = 2", "a", solution=1)
+    for name, (before, after) in CHANGES.items():
+        notebook = write(folder / f"{name}.ipynb", before)
+        notebook.cells[0].source = after
+        nbformat.write(notebook, folder / f"{name}.ipynb")
     command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
-    output = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path).stdout
-    assert set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", output, re.M)) == {"changed", "failing", "dependent"}
-    assert "3 failed, 5 passed" in output
+    output = subprocess.run([*command, str(folder)], capture_output=True, text=True, cwd=tmp_path).stdout
+    assert set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", output, re.M)) == {*CHANGES, "dependent"}
+    assert "5 failed, 6 passed" in output
+    assert "AssertionError: smaller" in re.sub(r"\x1b\[[\d;]*m", "", output)
+    assert re.search(r"figure 0 differs by \d\.\d+", output)
+    assert len(list((tmp_path / "build" / "figures").glob("recolored_cell_0_0_*.png"))) == 2

@@ -12,7 +12,7 @@ from helpers import pretrained
 
 @pytest.mark.parametrize("recipe", painting.RECIPES)
 def test_the_loss_is_the_recipes_formula(recipe):
-    content, example = painting.pictures(64)
+    content, example = painting.image_pair(64)
     loss = painting.RecipeLoss(pretrained.load(), content, example, recipe)
     with torch.no_grad():
         maps = loss.maps(content)
@@ -31,7 +31,7 @@ def test_the_loss_is_the_recipes_formula(recipe):
 
 @pytest.mark.parametrize("recipe", painting.RECIPES)
 def test_ours_comes_to_what_is_wanted_and_no_further(recipe):
-    content, example = painting.pictures(64)
+    content, example = painting.image_pair(64)
     with torch.no_grad():
         start = painting.RecipeLoss(pretrained.load(), content, example, recipe)(content).item()
     seconds, reached = painting.our_way(recipe, 64, start / 3)
@@ -40,13 +40,13 @@ def test_ours_comes_to_what_is_wanted_and_no_further(recipe):
 
 
 def test_the_plain_dream_climbs_too():
-    picture = painting.plain_dream(80, "features.7", frozen=True, octaves=2, steps=2)
-    assert picture.shape == (1, 3, 53, 80)
-    assert 0 <= picture.min() <= picture.max() <= 1
-    model, (photo, _) = pretrained.load(), painting.pictures(80)
-    before, after = (model.features[:8](x).square().sum() for x in (photo, picture))
+    image = painting.plain_dream(80, "features.7", frozen=True, octaves=2, steps=2)
+    assert image.shape == (1, 3, 53, 80)
+    assert 0 <= image.min() <= image.max() <= 1
+    model, (photo, _) = pretrained.load(), painting.image_pair(80)
+    before, after = (model.features[:8](x).square().sum() for x in (photo, image))
     assert after > 2 * before
-    assert painting.plain_dream(80, "features.7", frozen=False, octaves=2, steps=2).equal(picture)
+    assert painting.plain_dream(80, "features.7", frozen=False, octaves=2, steps=2).equal(image)
 
 
 def test_the_record_that_is_kept_says_how_it_was_made():

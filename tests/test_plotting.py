@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -11,28 +12,28 @@ from helpers.training import History
 
 
 def drawn(figure, i=0):
-    """The array behind the picture on the i-th axes."""
+    """The array behind the image on the i-th axes."""
     return np.asarray(figure.axes[i].images[0].get_array())
 
 
-def test_show_displays_a_picture_with_alt_text(monkeypatch):
+def test_show_displays_an_image_with_alt_text(monkeypatch):
     shown = []
-    monkeypatch.setattr(plotting, "display", shown.append)
+    monkeypatch.setattr("IPython.display.display", shown.append)
     plotting.show(plotting.image_grid([torch.rand(3, 4, 4)]), "four by four", format="jpeg")
-    data, metadata = shown[0]._repr_mimebundle_()
-    assert list(data) == ["image/jpeg"]
+    data, metadata = DisplayFormatter().format(*shown)
+    assert "image/jpeg" in data
     assert metadata["image/jpeg"]["alt"] == "four by four"
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg"])
-def test_render_gives_a_picture_file(format):
+def test_render_gives_an_image_file(format):
     assert Image.open(io.BytesIO(plotting.render(Figure(figsize=(2, 1)), format))).format == format.upper()
 
 
 def test_image_grid_draws_what_it_is_given():
-    colour, signed = torch.rand(3, 2, 4), torch.tensor([[-1.0, 2.0]])
-    figure = plotting.image_grid([colour, signed], ["a", "b"], vmin=-3, vmax=3)
-    assert np.allclose(drawn(figure), colour.permute(1, 2, 0))
+    color, signed = torch.rand(3, 2, 4), torch.tensor([[-1.0, 2.0]])
+    figure = plotting.image_grid([color, signed], ["a", "b"], vmin=-3, vmax=3)
+    assert np.allclose(drawn(figure), color.permute(1, 2, 0))
     assert np.allclose(drawn(figure, 1), signed)
     assert figure.axes[1].images[0].get_clim() == (-3, 3)
     assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
@@ -73,6 +74,16 @@ def test_learning_curves():
     }
     assert list(loss.lines[0].get_xdata()) == [1, 2]
     assert {line.get_label(): line.get_linestyle() for line in loss.lines} == {"run, train": "--", "run, test": "-"}
+
+
+def test_curves_have_a_line_for_each_name_and_readable_numbers_where_the_axis_is_logarithmic():
+    ax = plotting.curves({"a": [1, 10], "b": [20, 3]}, "step", "loss", xs=[5, 6], log=True).axes[0]
+    lines = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert lines == {"a": [[5, 1], [6, 10]], "b": [[5, 20], [6, 3]]}
+    ticks = {value: ax.yaxis.get_minor_formatter()(value, 0) for value in (0.02, 3, 5, 6, 90)}
+    assert ticks == {0.02: "0.02", 3: "3", 5: "5", 6: "", 90: ""}
+    assert ax.yaxis.get_major_formatter()(0.001, 0) == "0.001"
+    assert list(plotting.curves({"a": [1, 10]}, "step", "loss").axes[0].lines[0].get_xdata()) == [1, 2]
 
 
 def test_bars_first_on_top():

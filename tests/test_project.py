@@ -18,7 +18,7 @@ def requirements(lines):
 def test_environment_and_pyproject_name_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = requirements(project["dependencies"] + project["optional-dependencies"]["test"])
-    wanted = {CONDA_NAMES.get(name, name): least for name, least in wanted.items()}
+    wanted = {CONDA_NAMES.get(name, name): version for name, version in wanted.items()}
     wanted["python"] = project["requires-python"].removeprefix(">=")
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(d["pip"] for d in conda if isinstance(d, dict))

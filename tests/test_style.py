@@ -1,6 +1,5 @@
-"""Style transfer, against loops, autograd-free formulas and what must hold for any picture."""
+"""Style transfer, against loops, autograd-free formulas and what must hold for any image."""
 
-import gc
 import math
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from helpers import devices, images, pretrained, style
 from helpers.hooks import inference, run_to
 
 FOLDER = Path(__file__).parents[1] / "data" / "images"
-STYLES = sorted(path.stem.removeprefix("style_") for path in FOLDER.glob("style_*.jpg"))
 QUIET = {"progress": False}
 SHORT = {"progress": False, "steps": 4}
 
@@ -41,9 +39,9 @@ def float32(monkeypatch):
     monkeypatch.setattr(devices, "has_fast_bf16", lambda device: False)
 
 
-def maps_of(network, picture, layer="features.4"):
+def maps_of(network, image, layer="features.4"):
     with inference(network):
-        return run_to(network, picture[None], [layer])[layer]
+        return run_to(network, image[None], [layer])[layer]
 
 
 # --- Losses ----------------------------------------------------------------------------------------------------------
@@ -101,8 +99,8 @@ def test_shuffled_pixels_have_another_style_but_for_a_layer_that_sees_single_pix
 
 
 def test_total_variation_by_hand():
-    picture = torch.tensor([[[0.0, 1.0], [0.5, 0.5]]])
-    assert images.total_variation(picture).item() == pytest.approx((1 + 0) / 2 + (0.25 + 0.25) / 2)
+    image = torch.tensor([[[0.0, 1.0], [0.5, 0.5]]])
+    assert images.total_variation(image).item() == pytest.approx((1 + 0) / 2 + (0.25 + 0.25) / 2)
     assert images.total_variation(torch.full((1, 3, 4, 5), 0.3)).item() == 0
 
 
@@ -123,26 +121,33 @@ def test_colours_are_kept_and_the_luma_where_it_fits(seed):
 # --- The transfer ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", STYLES)
-@pytest.mark.parametrize("sample", sorted(images.SAMPLES))
-def test_every_pair_ends_far_below_where_it_began(network, sample, name):
+@pytest.mark.parametrize(("sample", "name"), [("chelsea", "woodcut"), ("camera", "swirls"), ("rocket", "pointillism")])
+def test_a_transfer_ends_far_below_where_it_began(network, sample, name):
     """The content itself has no content loss, and all of the style's; grey is the hardest to change."""
     content, example = images.read(images.sample(sample), size=128), FOLDER / f"style_{name}.jpg"
     totals = []
     options = {"callback": lambda i, losses, x: totals.append(losses["total"]), **QUIET}
     style.stylize(network, content, example, steps=1, coarse_to_fine=False, **options)
     style.stylize(network, content, example, steps=18, **options)
-    assert min(totals[19:]) < (0.9 if (content[0] == content[2]).all() else 0.7) * totals[0]
+    assert min(totals[19:]) < (0.9 if sample == "camera" else 0.7) * totals[0]
 
 
 def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float32):
     seen = {}
-    options = {"steps": 1, "coarse_to_fine": False, "style_weight": 7, "tv_weight": 2, "content_weight": 3}
+    options = {
+        "start": "noise",
+        "steps": 1,
+        "coarse_to_fine": False,
+        "style_weight": 7,
+        "tv_weight": 2,
+        "content_weight": 3,
+    }
     layers = {"content_layers": {"features.6": 1}, "style_layers": {"features.1": 1, "features.4": 3}}
-    start = torch.rand(photo.shape, generator=torch.Generator().manual_seed(5))
     style.stylize(
-        network, photo, painting, start=start, callback=lambda i, losses, x: seen.update(losses), **options, **layers
+        network, photo, painting, callback=lambda i, losses, x: seen.update(losses, start=x), **options, **layers
     )
+    start = seen["start"]
+    assert start.std() > 0.25
 
     def relative(a, b):
         return ((a - b) ** 2).mean() / (b**2).mean()
@@ -167,8 +172,8 @@ def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float
     assert seen["total"] == pytest.approx(seen["content"] + seen["style"] + seen["variation"], rel=1e-5)
 
 
-def test_the_best_picture_is_given_back(network, photo, painting):
-    """Adam leaves a start that is nearly perfect at once: the first picture is the best."""
+def test_the_best_image_is_given_back(network, photo, painting):
+    """Adam leaves a start that is nearly perfect at once: the first image is the best."""
     seen = []
     options = {"style_weight": 0, "tv_weight": 0.01, "optimizer": "adam", "coarse_to_fine": False, "steps": 4}
     made = style.stylize(
@@ -181,10 +186,14 @@ def test_the_best_picture_is_given_back(network, photo, painting):
 
 
 def test_losses_are_computed_in_float32(network, photo, painting):
-    weights = style.Weights({"features.7": 1.0}, {"features.4": 1.0}, 0.0)
-    goal = style.Targets.of(network, photo[None], painting[None], weights, 16)
-    assert {goal.content["features.7"].dtype, goal.style["features.4"].dtype} == {torch.float32}
-    assert goal.losses(network, photo[None])["style"].dtype == torch.float32
+    maps, target = maps_of(network, photo).bfloat16(), maps_of(network, 1 - photo)
+    gram = style.gram_matrix(target)
+    for loss, exact in (
+        (style.content_loss(maps, target), style.content_loss(maps.float(), target)),
+        (style.style_loss(maps, gram), style.style_loss(maps.float(), gram)),
+    ):
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(exact.item(), rel=1e-5)
 
 
 def test_from_coarse_to_fine_and_targets_once(network, painting, monkeypatch):
@@ -197,15 +206,15 @@ def test_from_coarse_to_fine_and_targets_once(network, painting, monkeypatch):
     assert len(passes) == 3 * (4 + 2)
 
 
-def test_the_style_picture_is_as_large_as_the_content_or_so_many_times(network, photo, painting, monkeypatch):
-    seen, run = [], style.run_to
-    monkeypatch.setattr(
-        style, "run_to", lambda model, x, *rest: seen.append(tuple(x.shape[2:])) or run(model, x, *rest)
+def test_the_style_image_is_made_as_large_as_the_content(network, photo, painting):
+    """So it makes no difference if that has been done before, or if it is far too large to work on."""
+    larger = images.resized(painting, (1900, 2400)).clamp(0, 1)
+    assert larger[0].numel() > 4_000_000  # refused as a content
+    before = images.resized(larger, images.scaled(larger, 96 / 2400)).clamp(0, 1)
+    first, other = (
+        style.stylize(network, photo, x.clamp(0, 1), coarse_to_fine=False, **SHORT) for x in (larger, before)
     )
-    for scale, size in ((1, (72, 96)), (1.5, (108, 144)), (0.5, (36, 48))):
-        seen.clear()
-        style.stylize(network, photo, painting, style_scale=scale, margin=0, **SHORT | {"steps": 1})
-        assert seen[1] == size
+    torch.testing.assert_close(first, other, atol=1e-3, rtol=0)
 
 
 def test_what_weighs_nothing_is_left_out(network, photo, painting):
@@ -215,7 +224,7 @@ def test_what_weighs_nothing_is_left_out(network, photo, painting):
     options = {"start": "noise", "style_weight": 0, **SHORT}
     first, other = (style.stylize(network, photo, example, **options) for example in (painting, 1 - painting))
     assert torch.equal(first, other)
-    with pytest.raises(ValueError, match="0"):
+    with pytest.raises(ValueError, match="nor all 0"):
         style.stylize(network, photo, painting, content_weight=0, style_weight=0, tv_weight=0)
 
 
@@ -237,33 +246,29 @@ def test_kept_colours_are_those_of_the_content(network, photo, painting):
     seen = []
     options = {"keep_colors": True, "callback": lambda i, losses, x: seen.append(x), **SHORT}
     made = style.stylize(network, photo, painting, **options)
-    for picture in (made, seen[-1]):
-        torch.testing.assert_close(picture - images.to_gray(picture), photo - images.to_gray(photo), atol=1e-5, rtol=0)
+    for image in (made, seen[-1]):
+        torch.testing.assert_close(image - images.to_gray(image), photo - images.to_gray(photo), atol=1e-5, rtol=0)
     assert (images.to_gray(made) - images.to_gray(photo)).abs().mean() > 0.005
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-@pytest.mark.parametrize("start", ["content", "noise", "picture"])
-def test_every_step_stays_a_picture_and_nothing_piles_up(network, photo, painting, optimizer, start):
-    alive, totals = [], []
+@pytest.mark.parametrize("start", ["content", "noise"])
+def test_every_step_stays_an_image(network, photo, painting, optimizer, start):
+    totals = []
 
-    def look(step, losses, picture):
-        assert 0 <= picture.min() <= picture.max() <= 1  # false for NaN
+    def look(step, losses, image):
+        assert 0 <= image.min() <= image.max() <= 1  # false for NaN
         assert all(math.isfinite(loss) for loss in losses.values())
         totals.append(losses["total"])
-        if step in (15, 30):  # L-BFGS remembers its last ten steps
-            gc.collect()
-            alive.append(sum(type(thing) is torch.Tensor for thing in gc.get_objects()))
 
-    options = {"steps": 30, "coarse_to_fine": False, "style_weight": 50, "optimizer": optimizer}
-    begin = painting if start == "picture" else start
-    style.stylize(network, photo, painting, start=begin, callback=look, **options, **QUIET)
-    assert abs(alive[0] - alive[1]) < 5
-    assert min(totals) < 0.7 * totals[0]
+    options = {"steps": 15, "coarse_to_fine": False, "style_weight": 50, "optimizer": optimizer}
+    style.stylize(network, photo, painting, start=start, callback=look, **options, **QUIET)
+    assert len(totals) == 15
+    assert min(totals) < 0.8 * totals[0]
 
 
-def test_no_step_overshoots(network, photo, painting):
-    pictures, totals = [], []
+def test_no_step_overshoots(network):
+    shown, totals = [], []
     options = {"coarse_to_fine": False, "steps": 12, "style_weight": 12}
     for sample in ("chelsea", "coffee"):
         style.stylize(
@@ -272,23 +277,25 @@ def test_no_step_overshoots(network, photo, painting):
             FOLDER / "style_stained_glass.jpg",
             **options,
             **QUIET,
-            callback=lambda i, losses, x: (pictures.append(x), totals.append(losses["total"])),
+            callback=lambda i, losses, x: (shown.append(x), totals.append(losses["total"])),
         )
     for i in range(1, 24):
         if i != 12:
-            assert (pictures[i] - pictures[i - 1]).abs().max() < 0.1 + 1e-5
+            assert (shown[i] - shown[i - 1]).abs().max() < 0.1 + 1e-5
     assert max(totals) < 2 * max(totals[0], totals[12])
 
 
-def test_a_seed_paints_the_same_again(network, photo, painting):
-    first, again, other = (style.stylize(network, photo, painting, start="noise", seed=s, **SHORT) for s in (1, 1, 2))
+def test_noise_paints_the_same_again(network, photo, painting):
+    first, again, other = (
+        style.stylize(network, photo, painting, start=s, **SHORT) for s in ("noise", "noise", "content")
+    )
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert (first - other).abs().mean() > 0.1
 
 
 @pytest.mark.parametrize(("shape", "example"), [((3, 20, 170), (3, 90, 40)), ((1, 71, 40), (4, 30, 200))])
-def test_any_size_shape_and_kind_of_picture(network, shape, example):
-    made = style.stylize(network, torch.rand(shape), torch.rand(example), style_scale=0.7, **SHORT)
+def test_any_size_shape_and_kind_of_image(network, shape, example):
+    made = style.stylize(network, torch.rand(shape), torch.rand(example), **SHORT)
     assert made.shape == (3, *shape[1:])
 
 
@@ -297,19 +304,16 @@ def test_what_cannot_be_painted(network, photo, painting, tmp_path):
     dot, huge = torch.rand(3, 1, 1), torch.zeros(3, 2500, 2000)
     for content, example, options, words in (
         (dot, painting, {}, r"1 × 1 pixels, and .*features\.7.* of SqueezeNet need at least 9 × 9"),
-        (photo, dot, {}, "1 × 1 pixels"),
         (huge, painting, {}, "2500 × 2000 pixels"),
-        (tmp_path / "notes.txt", painting, {}, "cannot be read as a picture"),
+        (tmp_path / "notes.txt", painting, {}, "cannot be read as an image"),
         (photo, painting, {"optimizer": "sgd"}, "optimizer must be one of lbfgs, adam"),
         (photo, painting, {"steps": 0}, "steps at least 1"),
-        (photo, painting, {"start": "nosie"}, "'content', 'noise' or a picture, and there is no file 'nosie'"),
-        (photo, painting, {"margin": -1}, "margin and tv_weight not negative"),
-        (photo, painting, {"tv_weight": -1}, "margin and tv_weight not negative"),
+        (photo, painting, {"start": "nosie"}, "start must be 'content' or 'noise', not 'nosie'"),
+        (photo, painting, {"tv_weight": -1}, "weights not negative"),
         (photo, torch.rand(3, 20, 900), {}, "the style, scaled and framed, is 4 × 98 pixels"),
-        (photo, painting, {"style_weight": -1}, "negative"),
-        (photo, painting, {"style_layers": {"features.1": 0}}, "0"),
+        (photo, painting, {"style_weight": -1}, "weights not negative"),
+        (photo, painting, {"style_layers": {"features.1": 0}}, "layers' weights must not be negative nor all 0"),
         (photo, painting, {"style_layers": {"features.99": 1}}, "no layer 'features.99'"),
-        (photo, painting, {"content_layers": {"classifier.1": 1}, "style_scale": -1}, "style_scale above 0"),
     ):
         with pytest.raises(ValueError, match=words):
             style.stylize(network, content, example, **options, **QUIET)
@@ -322,7 +326,7 @@ def test_an_interrupt_gives_the_best_so_far_and_leaves_the_model_as_it_was(netwo
     network.train()
     before = [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for m in network.modules()]
 
-    def stop(step, losses, picture):
+    def stop(step, losses, image):
         if step == 9:
             raise error
 

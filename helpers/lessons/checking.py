@@ -1,118 +1,436 @@
-"""The engine of the exercise checks: it calls the reader's answer, and says what is right or wrong with it.
+"""The engine of the exercise checks: it runs the reader's function on cases, and says what is wrong with it, and why.
 
-A check never raises in a lesson; with NBGRADER_EXECUTION set it raises on anything but correct.
+A check never raises in a lesson, whatever it is given; with NBGRADER_EXECUTION set it raises on anything but correct.
 """
 
+import contextlib
+import copy
 import inspect
+import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+import random
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-CORRECT, NOT_ATTEMPTED = "Correct", "Not attempted yet"
+CORRECT, NOT_YET, NOT_ATTEMPTED = "Correct", "Not yet", "Not attempted yet"
+STUB = "the function gives nothing back so far (is there a return?)."
+SEED = 6_814_077  # nobody else's, so that a seed set by an answer is noticed
 
 
 @dataclass(frozen=True)
 class Case:
-    """One question put to the reader's function, and its answer."""
+    """Arguments for the reader's function, and what to say where this is the first case that fails."""
 
     arguments: Sequence[Any]
-    expected: Any
-    hint: str = ""  # the likely misunderstanding, where this case is the first that fails
+    hint: str = ""
+
+
+@dataclass
+class Outcome:
+    """What came of one call: a value, or the error in words, or what was changed that should have stayed."""
+
+    value: Any = None
+    error: str = ""
+    change: str = ""
+    printed: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the function ran, and gave nothing back."""
+        return not self.error and (self.value is None or self.value is ...)
+
+
+class UnusableResult(Exception):
+    """A result that cannot be compared with numbers; the message ends a sentence that begins with "your function"."""
 
 
 def report(verdict: str, detail: str = "") -> None:
-    """Print a verdict; where exercises are graded, raise on anything but correct."""
-    text = f"{verdict}: {detail}" if detail else f"{verdict}."
+    """Print a verdict, ten lines at most; where exercises are graded, raise on anything but correct."""
+    text = f"{verdict}: {detail.strip()}" if detail else f"{verdict}."
+    text = "\n".join(line[:600] for line in text.splitlines()[:10])
     if os.environ.get("NBGRADER_EXECUTION") and verdict != CORRECT:
         raise AssertionError(text)
     print(text)
 
 
-def check_function(answer: Callable, cases: Iterable[Case]) -> None:
-    """Call the reader's function with each case in turn, smallest first, and report the first that fails."""
-    count = 0
-    for case in cases:
-        try:
-            got = answer(*case.arguments)
-        except Exception as error:
-            return report("Not yet", f"{_call(answer, case)} {_raised(error)}")
-        if got is None or got is ...:
-            return report(
-                NOT_ATTEMPTED, "the function gives nothing back so far (is there a return?)." if count == 0 else ""
-            )
-        if fault := difference(got, case.expected):
-            return report("Not yet", f"{_call(answer, case)} {fault}" + (f" {case.hint}" if case.hint else ""))
-        count += 1
-    return report(CORRECT, f"{count} of {count} cases.")
+def compare(
+    answer: Any,
+    reference: Callable[..., Any],
+    cases: Sequence[Case],
+    *,
+    mistakes: Mapping[str, Callable[..., Any]] | None = None,
+    diagnose: Callable[..., str] | None = None,
+    observe: Callable[..., Any] | None = None,
+    may_change: Sequence[int] = (),
+) -> None:
+    """Compare the reader's function with a reference on several cases, and report the first that fails, and why.
+
+    Args:
+        answer: the reader's function.
+        reference: gives the right result for a case's arguments: numbers, a tensor, or a tuple of these.
+        cases: the simplest first; each should ask for one thing more than those before it.
+        mistakes: well-known ones: what to say of each, and a function that makes it. It is said where it gives the
+            same results as the answer in all cases, or is the only one that explains the first case that fails.
+        diagnose: called with the answer's result and the right one, both as tensors (or tuples of them), and the
+            arguments of the first case that fails; gives what to say, or "".
+        observe: called with the result and the arguments after each call; what it gives is compared in place of the
+            result. It serves functions that are meant to change what they are given.
+        may_change: positions of the arguments that the function may change.
+    """
+
+    def call(function: Callable[..., Any], case: Case) -> Outcome:
+        return run(function, case.arguments, observe, may_change)
+
+    if not is_function(answer):
+        return
+    outcomes = [call(answer, case) for case in cases]
+    if all(outcome.is_missing and not outcome.change for outcome in outcomes):
+        return report(NOT_ATTEMPTED, f"{STUB} It prints something: return it." if outcomes[0].printed else STUB)
+    expected = [call(reference, case).value for case in cases]
+    faults = [_fault(*pair) for pair in zip(outcomes, expected, strict=True)]
+    failed = next((i for i, fault in enumerate(faults) if fault), None)
+    if failed is None:
+        return report(CORRECT, f"{len(cases)} of {len(cases)} cases.")
+    case, outcome, reason = cases[failed], outcomes[failed], ""
+    if outcome.error and all(each.error for each in outcomes):
+        reason = case.hint
+    elif not outcome.change and (outcome.error or _count(outcome.value)):
+        imitations = {say: [call(make, case) for case in cases] for say, make in (mistakes or {}).items()}
+        reason = (
+            _known_mistake(imitations, outcomes, faults)
+            or _safely(diagnose, outcome.value, expected[failed], case.arguments)
+            or _relation(outcomes, expected, failed)
+            or case.hint
+        )
+    printed = f"\nIt printed: {outcome.printed[:200]}" if outcome.printed else ""
+    report(NOT_YET, f"with {_written_call(answer, case)}, your function {faults[failed]} {reason}{printed}")
 
 
-def _raised(error: Exception) -> str:
-    """The error in words, with a hint where torch's own message does not say what is missing."""
-    hint = " What it was computed from needs requires_grad_()." if "does not require grad" in str(error) else ""
-    return f"raised {type(error).__name__}: {error}{hint}"
+def judge(answer: Any, arguments: Sequence[Any], fault_of: Callable[[Any], str], hint: str = "") -> bool:
+    """Call the reader's function once, and report what ``fault_of`` finds in its result; True where it finds nothing.
 
-
-def difference(got: Any, expected: Any, tolerance: float = 1e-4) -> str:
-    """How ``got`` differs from ``expected`` in words, empty where they are the same but for rounding."""
-    try:
-        actual, wanted = torch.as_tensor(got), torch.as_tensor(expected)
-    except (TypeError, ValueError, RuntimeError):
-        return "" if type(got) is type(expected) and got == expected else f"gave {got!r}; expected {expected!r}."
-    if actual.shape != wanted.shape:
-        return f"gave {_shape(actual)}; expected {_shape(wanted)}."
-    wrong = ~torch.isclose(actual.double(), wanted.double(), rtol=tolerance, atol=tolerance)
-    if not wrong.any():
-        return ""
-    if wanted.ndim == 0:
-        return f"gave {_number(actual)}; expected {_number(wanted)}."
-    place = tuple(wrong.nonzero()[0].tolist())
-    numbers = f"at {list(place)} there is {_number(actual[place])}; expected {_number(wanted[place])}"
-    return f"has the right shape, but {int(wrong.sum())} of {wrong.numel()} values are off: {numbers}."
-
-
-def _shape(value: Tensor) -> str:
-    return f"the shape {tuple(value.shape)}" if value.ndim else "a single number"
-
-
-def _number(value: Tensor) -> str:
-    return f"{value.item():.6g}"
-
-
-def _call(answer: Callable, case: Case) -> str:
-    try:
-        names = list(inspect.signature(answer).bind(*case.arguments).arguments)
-    except (TypeError, ValueError):  # a built-in function, or one with other parameters
-        names = []
-    words = [_short(a) for a in case.arguments]
-    if len(names) == len(words):
-        words = [f"{name}={word}" for name, word in zip(names, words, strict=True)]
-    return f"with {', '.join(words)}, your function"
-
-
-def _short(argument: Any) -> str:
-    if not isinstance(argument, Tensor):
-        return argument.__name__ if inspect.isfunction(argument) else repr(argument)
-    if argument.numel() <= 9:
-        rounded = argument.double().round(decimals=3) if argument.is_floating_point() else argument
-        return f"tensor({rounded.tolist()})"
-    return f"a tensor of shape {tuple(argument.shape)}"
-
-
-def verdict(call: Callable[[], Any], fault_of: Callable[[Any], str]) -> bool:
-    """Call the answer, and report what is wrong with what comes back; True where nothing is."""
-    try:
-        got = call()
-    except Exception as error:
-        report("Not yet", f"your function {_raised(error)}")
+    It serves results that no reference can give, such as random ones. The hint is given where the function raises.
+    """
+    if not is_function(answer):
         return False
-    if got is None or got is ...:
-        report(NOT_ATTEMPTED, "the function gives nothing back so far (is there a return?).")
-    elif fault := fault_of(got):
-        report("Not yet", f"your function {fault}")
+    outcome = run(answer, arguments)
+    fault = outcome.change or (outcome.error and f"{outcome.error} {hint}")
+    if outcome.is_missing and not fault:
+        report(NOT_ATTEMPTED, STUB)
+        return False
+    try:
+        fault = fault or fault_of(outcome.value)
+    except UnusableResult as error:
+        fault = str(error)
+    except Exception as error:
+        fault = f"gave {_kind(outcome.value)}, which cannot be judged ({type(error).__name__})."
+    if fault:
+        report(NOT_YET, f"your function {fault}")
+    return not fault
+
+
+def is_function(answer: Any) -> bool:
+    """Whether a function was given; if not, what was given is reported."""
+    if answer is None or answer is ...:
+        report(NOT_ATTEMPTED)
+    elif issubclass(type(answer), type | nn.Module) or not callable(answer):
+        report(NOT_YET, f"the check was given {_kind(answer)}; give it your function, without calling it.")
     else:
         return True
     return False
+
+
+# --- Running the reader's function ------------------------------------------------------------------------------------
+
+
+def run(
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    observe: Callable[..., Any] | None = None,
+    may_change: Sequence[int] = (),
+) -> Outcome:
+    """Call a function on copies of the arguments, and see what comes of it. Random states are left as they were."""
+    given, printed, outcome = copy.deepcopy(tuple(arguments)), io.StringIO(), Outcome()
+    names = _names(function, given) or [f"argument {i + 1}" for i in range(len(given))]
+    kept = [named for i, named in enumerate(zip(names, given, strict=True)) if i not in may_change]
+    before = [trace for name, value in kept for trace in _traces(name, value)]
+    with _settings_restored() as changes, contextlib.redirect_stdout(printed):
+        try:
+            outcome.value = function(*given)
+            if observe and not outcome.is_missing:
+                outcome.value = observe(outcome.value, *given)
+        except (Exception, SystemExit) as error:
+            outcome.error = _raised(error, function, given)
+    outcome.printed = printed.getvalue().strip()
+    after = [trace for name, value in kept for trace in _traces(name, value)]
+    changes += [say for (say, old), (_, new) in zip(before, after, strict=False) if not _same(old, new)]
+    outcome.change = changes[0] if changes and not outcome.error else ""
+    return outcome
+
+
+@contextlib.contextmanager
+def _settings_restored() -> Iterator[list[str]]:
+    """Random states and torch's switches are put back afterwards; the list then says which had been changed."""
+    changes: list[str] = []
+    states, gradients, dtype = (random.getstate(), np.random.get_state()), torch.is_grad_enabled(), torch.zeros(0).dtype
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        try:
+            yield changes
+        finally:
+            if torch.initial_seed() != SEED:
+                changes.append("sets the random seed of the whole program: leave torch.manual_seed to the caller.")
+            if torch.is_grad_enabled() != gradients:
+                changes.append("leaves gradients switched on or off: `with torch.no_grad():` puts it back at its end.")
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_grad_enabled(gradients)
+            torch.set_default_dtype(dtype)
+
+
+def _traces(name: str, argument: Any) -> Iterator[tuple[str, Any]]:
+    """What of an argument should stay as it is, each with what to say where it does not."""
+
+    def copied(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        return [None if tensor is None else tensor.detach().clone() for tensor in tensors]
+
+    if isinstance(argument, Tensor):
+        yield f"changes {name}, which it was given: work on a copy, {name}.clone().", copied([argument])
+        yield f"sets requires_grad on {name}: work on {name}.detach().clone().", argument.requires_grad
+        yield f"leaves a gradient in {name}: torch.autograd.grad gives one without storing it.", copied([argument.grad])
+    elif isinstance(argument, nn.Module):
+        modules, parameters = list(argument.modules()), list(argument.parameters())
+        hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in modules]
+        yield f"leaves {name} with another number of hooks: remove yours, handle.remove(), and no other.", hooks
+        modes = [module.training for module in modules]
+        yield f"leaves {name} in another mode: put train() or eval() back to what it was.", modes
+        yield f"changes the weights of {name}.", copied(list(argument.state_dict().values()))
+        yield (
+            f"changes requires_grad of the weights of {name}: put it back to what it was.",
+            [p.requires_grad for p in parameters],
+        )
+        gradients = copied([parameter.grad for parameter in parameters])
+        yield f"leaves gradients at the weights of {name}: torch.autograd.grad gives one without storing it.", gradients
+    elif isinstance(argument, list | tuple | dict):
+        values = list(argument.values()) if isinstance(argument, dict) else list(argument)
+        keys = list(argument) if isinstance(argument, dict) else len(values)
+        yield f"changes {name}, which it was given: work on a copy of it.", keys
+        for value in values:
+            yield from _traces(name, value)
+    elif isinstance(argument, int | float | str):
+        yield f"changes {name}, which it was given: work on a copy of it.", argument
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(*pair) for pair in zip(old, new, strict=True))
+    if isinstance(old, Tensor) and isinstance(new, Tensor):
+        return old.shape == new.shape and torch.equal(old, new)
+    return type(old) is type(new) and old == new
+
+
+def _names(function: Callable[..., Any], arguments: Sequence[Any]) -> list[str]:
+    """The names that the reader gave the parameters; none where the arguments do not fit, or names cannot be had."""
+    try:
+        names = list(inspect.signature(function).bind(*arguments).arguments)
+    except (TypeError, ValueError):
+        return []
+    return names if len(names) == len(arguments) else []
+
+
+def _raised(error: BaseException, function: Callable[..., Any], arguments: Sequence[Any]) -> str:
+    """The error in words, with the reader's own line."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return f"cannot be called with {len(arguments)} arguments: leave the parameters of the stub as they are."
+    except ValueError:  # a built-in function
+        pass
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file and frame.line]
+    text = " ".join(str(error).split())[:300]
+    where = f" in the line `{lines[-1][:80]}`" if lines else ""
+    graph = " What it was computed from needs requires_grad_()." if "does not require grad" in text else ""
+    return f"raised {type(error).__name__}{where}{': ' if text else ''}{text}.{graph}"
+
+
+# --- Comparing --------------------------------------------------------------------------------------------------------
+
+
+def to_numbers(value: Any) -> Tensor:
+    """A result as a tensor in float64: from a tensor of any precision, a NumPy array, a number, or a list of these.
+
+    Raises:
+        UnusableResult: it is something else; the message says what.
+    """
+    if isinstance(value, Tensor):
+        if value.layout is not torch.strided or value.is_quantized:
+            raise UnusableResult("gave a sparse or quantised tensor; give a plain one (to_dense()).")
+        if value.device.type != "cpu":
+            raise UnusableResult(f"gave a tensor on the device {value.device}; give it on the CPU.")
+        if value.is_complex():
+            raise UnusableResult("gave complex numbers; expected real ones.")
+        return value.detach().double()
+    if isinstance(value, int | float | np.number | np.ndarray) and not isinstance(value, bool):
+        array = np.asarray(value)
+        if array.dtype.kind not in "iufb":
+            raise UnusableResult(f"gave numbers of the type {array.dtype}; expected real ones.")
+        return torch.from_numpy(array.astype(np.float64))
+    if isinstance(value, list | tuple):
+        parts = [to_numbers(part) for part in value]
+        if len({part.shape for part in parts}) > 1:
+            raise UnusableResult(f"gave {_kind(value)} whose parts have different shapes.")
+        return torch.stack(parts) if parts else torch.zeros(0, dtype=torch.float64)
+    raise UnusableResult(f"gave {_kind(value)}; expected {'a number' if isinstance(value, bool) else 'numbers'}.")
+
+
+def _both(got: Any, expected: Any) -> tuple[Any, Any]:
+    """Both results as tensors, or as tuples of tensors where the expected one is a tuple."""
+    if not isinstance(expected, tuple):
+        return to_numbers(got), to_numbers(expected)
+    if not isinstance(got, list | tuple) or len(got) != len(expected):
+        count = f"{len(got)} results" if isinstance(got, list | tuple) else "one result"
+        raise UnusableResult(f"gave {count}; expected {len(expected)}, with commas between them.")
+    return tuple(map(to_numbers, got)), tuple(map(to_numbers, expected))
+
+
+def _fault(outcome: Outcome, expected: Any) -> str:
+    """What is wrong with an outcome, as the end of a sentence that begins with "your function"; "" if nothing is."""
+    if outcome.is_missing and not outcome.change:
+        return "gave nothing back, which it did in other cases: one of its branches has no return."
+    return outcome.change or outcome.error or difference(outcome.value, expected)
+
+
+def difference(got: Any, expected: Any) -> str:
+    """How a result differs from the expected one in words; "" where they are the same but for rounding."""
+    half = (torch.float16, torch.bfloat16, np.dtype(np.float16))
+    try:
+        actual, wanted = _both(got, expected)
+        if not isinstance(wanted, tuple):
+            return _difference(actual, wanted, 2e-2 if getattr(got, "dtype", None) in half else 1e-4)
+        parts = [_difference(*pair, 1e-4) for pair in zip(actual, wanted, strict=True)]
+        return next((f"{part} (the {('first', 'second')[i]} result)" for i, part in enumerate(parts[:2]) if part), "")
+    except UnusableResult as error:
+        return str(error)
+    except Exception as error:  # an object that cannot even be looked at
+        return f"gave {_kind(got)}, which cannot be compared with numbers ({type(error).__name__})."
+
+
+def _difference(got: Tensor, wanted: Tensor, tolerance: float) -> str:
+    if got.shape != wanted.shape:
+        shapes = [f"the shape {tuple(x.shape)}" if x.ndim else "a single number" for x in (got, wanted)]
+        return f"gave {shapes[0]}; expected {shapes[1]}."
+    if not got.isfinite().all() and wanted.isfinite().all():
+        return f"gave {'NaN' if got.isnan().any() else 'infinity'}; expected finite numbers only."
+    wrong = ~torch.isclose(got, wanted, rtol=tolerance, atol=tolerance * _largest(wanted), equal_nan=True)
+    if not wrong.any():
+        return ""
+    if wanted.numel() <= 8:
+        return f"gave {_written(got)}; expected {_written(wanted)}."
+    place = tuple(wrong.nonzero()[0].tolist())
+    numbers = f"at {list(place)} there is {got[place]:.6g}; expected {wanted[place]:.6g}"
+    return f"gave the right shape, but {int(wrong.sum())} of {wrong.numel()} values are off: {numbers}."
+
+
+def _largest(numbers: Tensor) -> float:
+    """The largest finite absolute value; 1 where there is none above zero."""
+    finite = numbers[numbers.isfinite()].abs()
+    return (finite.max().item() if finite.numel() else 0) or 1.0
+
+
+# --- Explaining -------------------------------------------------------------------------------------------------------
+
+
+def _count(value: Any) -> int:
+    """How many numbers a result has; 0 for one that is no numbers."""
+    try:
+        return sum(map(_count, value)) if isinstance(value, tuple) else to_numbers(value).numel()
+    except Exception:
+        return 0
+
+
+def _known_mistake(
+    imitations: Mapping[str, Sequence[Outcome]], outcomes: Sequence[Outcome], faults: Sequence[str]
+) -> str:
+    """What to say of the mistake that gives the same results.
+
+    Where none gives all of them, it is the one that alone explains the first failed case; a single number may agree by
+    chance, and has to do so in two failed cases.
+    """
+
+    def agree(outcome: Outcome, imitation: Outcome) -> bool:
+        if outcome.error or imitation.error:
+            return bool(outcome.error and imitation.error)
+        return not difference(outcome.value, imitation.value)
+
+    failed = [i for i, fault in enumerate(faults) if fault]
+    enough = 1 if not outcomes[failed[0]].error and _count(outcomes[failed[0]].value) > 2 else 2
+    agreements = {say: [agree(*p) for p in zip(outcomes, made, strict=True)] for say, made in imitations.items()}
+    everywhere = [say for say, agreed in agreements.items() if all(agreed)]
+    here = [say for say, agreed in agreements.items() if agreed[failed[0]] and sum(agreed[i] for i in failed) >= enough]
+    return everywhere[0] if everywhere else here[0] if len(here) == 1 else ""
+
+
+def _safely(diagnose: Callable[..., str] | None, got: Any, expected: Any, arguments: Sequence[Any]) -> str:
+    try:
+        return diagnose(*_both(got, expected), *copy.deepcopy(tuple(arguments))) if diagnose else ""
+    except Exception:  # a result of another shape than the diagnosis reckons with
+        return ""
+
+
+def _relation(outcomes: Sequence[Outcome], expected: Sequence[Any], failed: int) -> str:
+    """What is the same between all results and the expected ones, where that explains the difference."""
+    try:
+        if failed and _count(expected[0]) > 2 and not difference(outcomes[failed].value, expected[0]):
+            return "This is the result of the first call: does something live on, such as a list as default argument?"
+        pairs = [_both(outcome.value, wanted) for outcome, wanted in zip(outcomes, expected, strict=True)]
+        if all(got.ndim == 2 and not difference(got.T, wanted) for got, wanted in pairs):
+            return "Rows and columns are exchanged (.T)."
+        if all(not difference(got.squeeze(), wanted.squeeze()) for got, wanted in pairs):
+            return "The numbers are right; an axis of length 1 is too many, or missing (squeeze, unsqueeze, keepdim)."
+        got, wanted = (torch.cat([pair[i].flatten() for pair in pairs]) for i in (0, 1))
+        ratio = (got / wanted)[wanted.abs() > 1e-6 * _largest(wanted)]
+        if len(wanted.unique()) > 2 and not difference(got, ratio.median() * wanted) and abs(ratio.median() - 1) > 1e-3:
+            factor = ratio.median().item()
+            return "The sign is wrong." if abs(factor + 1) < 1e-3 else f"It is {factor:.4g} times what is expected."
+    except Exception:  # shapes that do not go together, tuples, no numbers at all
+        pass
+    return ""
+
+
+# --- In words ---------------------------------------------------------------------------------------------------------
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)  # isinstance would ask the object itself, which may raise
+    if value is None or issubclass(kind, bool | str):
+        return "text" if issubclass(kind, str) else repr(value)
+    if issubclass(kind, type):
+        return f"the class {value.__name__}"
+    return f"a{'n' if kind.__name__[0] in 'aeioAEIO' else ''} {kind.__name__}"
+
+
+def _written(value: Any) -> str:
+    """An argument or a small result as it may stand in a sentence."""
+    if isinstance(value, Tensor) and value.numel() <= 9 and not value.is_complex():
+        numbers = value.item() if value.ndim == 0 else value.double().round(decimals=4).tolist()
+        return f"{numbers:.6g}" if value.ndim == 0 else str(numbers).replace(".0,", ",").replace(".0]", "]")
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_written(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"[:200]
+    return repr(value) if isinstance(value, int | float | str) else getattr(value, "__name__", _kind(value))
+
+
+def _written_call(answer: Callable[..., Any], case: Case) -> str:
+    words = [_written(argument) for argument in case.arguments]
+    names = _names(answer, case.arguments)
+    return ", ".join(f"{name}={word}" for name, word in zip(names, words, strict=True)) if names else ", ".join(words)

@@ -1,4 +1,4 @@
-"""What the explorers share: controls that redraw a view, and pictures as small PNG files.
+"""What the explorers share: controls that redraw a view, and images as small PNG files.
 
 OpenCV draws them, since drawing a whole figure takes a blink too long for a slider.
 """
@@ -49,7 +49,7 @@ def small_gray(name: str) -> Tensor:
 
 
 def png(gray: Tensor, box: tuple[int, int, int, int] | None = None, zoom: int = 2) -> bytes:
-    """A grey picture ``(H, W)`` in [0, 1] as PNG, ``zoom`` times as large; ``box`` is (row, column, height, width)."""
+    """A grey image ``(H, W)`` in [0, 1] as PNG, ``zoom`` times as large; ``box`` is (row, column, height, width)."""
     small = (gray.clamp(0, 1).numpy() * 255).round().astype(np.uint8)
     large = cv2.resize(small, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
     pixels = cv2.cvtColor(large, cv2.COLOR_GRAY2RGB)

@@ -1,101 +1,218 @@
 """Lesson 1, convolution filters: the checks of its exercises, its explorer, and what only it uses."""
 
 from collections.abc import Callable
+from types import FunctionType
+from typing import Any
 
 import ipywidgets as ipw
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate, pad
+from torch.nn.functional import conv1d, conv2d, interpolate, pad
 
 from helpers import filters, images
 from helpers.filters import output_size
-from helpers.lessons.checking import CORRECT, NOT_ATTEMPTED, Case, check_function, report
+from helpers.lessons.checking import CORRECT, NOT_ATTEMPTED, NOT_YET, Case, compare, report, run, to_numbers
 from helpers.lessons.explorer import connect, html_row, html_table, observe, png, small_gray
 
 
 def check_output_size(answer: Callable) -> None:
     """Checks ``answer(size, kernel_size, stride, padding)`` against the shape of a real convolution."""
-    questions = {
+
+    def convolved_size(size: int, kernel_size: int, stride: int, padding: int) -> int:
+        return conv1d(torch.ones(1, 1, size), torch.ones(1, 1, kernel_size), None, stride, padding).shape[-1]
+
+    cases = {
         (5, 3, 1, 0): "Count the places at which a window of 3 can start in a row of 5.",
-        (28, 3, 1, 1): "Padding is added on both sides.",
-        (7, 3, 2, 0): "With a stride of 2, the window starts at every second place.",
-        (8, 3, 2, 0): "A step that does not fit any more is not taken: round down.",
-        (32, 5, 3, 2): "Add the padding before you divide by the stride.",
-        (6, 6, 1, 0): "A window as large as the picture has one place.",
+        (28, 3, 1, 1): "(28 − 3 + 2 · 1) / 1 + 1 is 28.",
+        (7, 3, 2, 0): "The window starts at 0, 2 and 4.",
+        (9, 4, 3, 0): "The window starts at 0 and 3; the next would stick out: round down.",
+        (32, 5, 3, 2): "(32 − 5 + 2 · 2) / 3 is 10, rounded down; and one more.",
+        (10, 3, 2, 1): "(10 − 3 + 2 · 1) / 2 is 4, rounded down; and one more.",
+        (10, 2, 4, 0): "The window starts at 0, 4 and 8.",
+        (3, 5, 1, 1): "A kernel as large as the padded image has one place.",
     }
-    check_function(answer, [Case(q, _convolved_size(*q), hint) for q, hint in questions.items()])
-
-
-def _convolved_size(size: int, kernel_size: int, stride: int, padding: int) -> int:
-    return conv2d(
-        torch.ones(1, 1, size, size), torch.ones(1, 1, kernel_size, kernel_size), None, stride, padding
-    ).shape[-1]
+    mistakes: dict[str, Callable] = {
+        "The padding is at both ends: 2 * padding.": lambda w, f, s, p: (w - f + p) // s + 1,
+        "The padding is missing: add 2 * padding to the size.": lambda w, f, s, p: (w - f) // s + 1,
+        "Padding makes the row longer: add it, don't subtract it.": lambda w, f, s, p: (w - f - 2 * p) // s + 1,
+        "The padding belongs before the division by the stride.": lambda w, f, s, p: (w - f) // s + 2 * p + 1,
+        "Brackets are missing: all of W - F + 2P is divided.": lambda w, f, s, p: w - f + 2 * p // s + 1,
+        "It rounds up; a step that does not fit is not taken: round down.": lambda w, f, s, p: (
+            -((f - w - 2 * p) // s) + 1
+        ),
+        "It rounds to the nearest number: round down.": lambda w, f, s, p: round((w - f + 2 * p) / s) + 1,
+        "It keeps a fraction: round down to a whole number (//).": lambda w, f, s, p: (w - f + 2 * p) / s + 1,
+        "The first position is missing: + 1.": lambda w, f, s, p: (w - f + 2 * p) // s,
+        "The + 1 is for the first position: add it after the division.": lambda w, f, s, p: (w - f + 2 * p + 1) // s,
+        "It is one too few where the stride divides evenly: + 1.": lambda w, f, s, p: (w - f + 2 * p - 1) // s + 1,
+        "It adds 1 both before and after the division: after is right.": lambda w, f, s, p: (
+            (w - f + 1 + 2 * p) // s + 1
+        ),
+        "Each part is rounded down by itself: divide their sum, once.": lambda w, f, s, p: (
+            (w - f) // s + 2 * p // s + 1
+        ),
+        "It takes half the kernel from both ends, right for odd ones only: subtract F.": lambda w, f, s, p: (
+            (w + 2 * p - f // 2 * 2 - 1) // s + 1
+        ),
+        "size // stride is right for few paddings only: the kernel and the padding count, too.": lambda w, f, s, p: (
+            w // s
+        ),
+        "Subtract the size of the kernel first.": lambda w, f, s, p: (w + 2 * p) // s + 1,
+        "The stride is missing: divide by it.": lambda w, f, s, p: w - f + 2 * p + 1,
+    }
+    compare(answer, convolved_size, [Case(*case) for case in cases.items()], mistakes=mistakes)
 
 
 def check_convolution_parameters(answer: Callable) -> None:
     """Checks ``answer(in_channels, out_channels, kernel_size, bias)`` against the weights of ``nn.Conv2d``."""
-    questions = {
+
+    def parameters(inputs: int, outputs: int, side: int, bias: bool) -> int:
+        return sum(p.numel() for p in nn.Conv2d(inputs, outputs, side, bias=bias, device="meta").parameters())
+
+    cases = {
         (1, 1, 3, False): "One filter for one channel has a weight for each place of its kernel, rows times columns.",
         (1, 4, 3, False): "Each output channel has a filter of its own.",
-        (1, 4, 3, True): "Each filter has one bias, a single number.",
-        (3, 4, 3, True): "Each filter reaches through all the input channels, and still has one bias.",
-        (64, 128, 5, False): "",
+        (3, 4, 3, False): "Each filter has a slice for each input channel.",
+        (3, 4, 3, True): "Each filter has one bias, a single number.",
+        (64, 128, 5, False): "Without a bias there are the weights only.",
+        (7, 5, 1, True): "A kernel of 1 × 1 has one weight for each input channel.",
     }
-    cases = []
-    for (inputs, outputs, side, bias), hint in questions.items():
-        layer = nn.Conv2d(inputs, outputs, side, bias=bias, device="meta")
-        cases.append(Case((inputs, outputs, side, bias), sum(p.numel() for p in layer.parameters()), hint))
-    check_function(answer, cases)
-
-
-def check_cross_correlation(answer: Callable) -> None:
-    """Checks ``answer(picture, kernel, stride, padding)`` for 2-D tensors against ``conv2d``."""
-    generator = torch.Generator().manual_seed(1)
-    cases = []
-    for height, width, rows, columns, stride, padding, hint in (
-        (
-            3,
-            3,
-            2,
-            2,
-            1,
-            0,
-            "One value for each place of the kernel: patch times kernel as it stands, not turned, summed.",
+    mistakes: dict[str, Callable] = {
+        "^ is no power in Python (it is exclusive or): kernel_size ** 2.": lambda i, o, k, bias: (
+            o * (i * (k ^ 2) + bias)
         ),
-        (4, 7, 2, 3, 1, 0, "Rows come first, and a kernel need not be square."),
-        (7, 6, 3, 2, 2, 0, "With a stride, patch (i, j) starts at row i * stride and column j * stride."),
-        (5, 4, 3, 3, 1, 1, "Padding puts zeros around the picture, on all four sides, before anything else."),
-        (6, 9, 2, 4, 3, 2, "Use the formula for the size with the size, stride and padding of each direction."),
-    ):
-        picture = torch.randn(height, width, generator=generator)
-        kernel = torch.randn(rows, columns, generator=generator)
-        expected = conv2d(picture[None, None], kernel[None, None], stride=stride, padding=padding)[0, 0]
-        cases.append(Case((picture, kernel, stride, padding), expected, hint))
-    check_function(answer, cases)
+        "Each filter has a slice for each of the in_channels.": lambda i, o, k, b: o * k * k + b * o,
+        "Each of the out_channels has a filter of its own.": lambda i, o, k, b: i * k * k + b * o,
+        "Each input channel meets each output channel: multiply them.": lambda i, o, k, b: (i + o) * k * k + b * o,
+        "The kernel is a square: kernel_size * kernel_size.": lambda i, o, k, b: i * o * k + b * o,
+        "The square of kernel_size is kernel_size ** 2, not 2 * kernel_size.": lambda i, o, k, b: i * o * 2 * k + b * o,
+        "Without a bias (bias=False) nothing is added to the weights.": lambda i, o, k, b: i * o * k * k + o,
+        "The biases are the other way round: bias=True adds them.": lambda i, o, k, b: i * o * k * k + (not b) * o,
+        "The biases are missing: one for each filter where bias=True.": lambda i, o, k, b: i * o * k * k,
+        "There is a bias for each output channel, not for each input channel.": lambda i, o, k, b: (
+            i * o * k * k + b * i
+        ),
+        "There is a bias for each output channel, not one for all.": lambda i, o, k, b: i * o * k * k + b,
+        "A filter has one bias for all its slices.": lambda i, o, k, b: i * o * (k * k + b),
+        "A bias is one number, whatever the size of the kernel.": lambda i, o, k, b: (i + b) * o * k * k,
+    }
+    compare(answer, parameters, [Case(*case) for case in cases.items()], mistakes=mistakes)
 
 
 def check_diagonal_kernel(kernel: Tensor | None) -> None:
     """Checks a 3 × 3 kernel for edges that are dark at the upper left and bright at the lower right (A of four)."""
+    kernel = run(kernel, ()).value if type(kernel) is FunctionType else kernel
     if kernel is None or kernel is ...:
         return report(NOT_ATTEMPTED)
-    kernel = torch.as_tensor(kernel, dtype=torch.float32)
+    if not issubclass(type(kernel), Tensor):
+        return report(NOT_YET, f"the kernel is of the type {type(kernel).__name__}; make a tensor: torch.tensor(...).")
     if kernel.shape != (3, 3):
-        return report("Not yet", f"the kernel has the shape {tuple(kernel.shape)}; expected (3, 3).")
-    if abs(kernel.sum()) > 1e-5:
-        flat = f"where all pixels are 1 it answers {kernel.sum():.3g}"
-        return report("Not yet", f"{flat}: let its weights sum to 0.")
+        return report(NOT_YET, f"the kernel has the shape {tuple(kernel.shape)}; expected (3, 3).")
+    try:
+        weights = to_numbers(kernel)
+    except Exception:
+        return report(NOT_YET, "the kernel holds no plain numbers: torch.tensor(...) makes it from a list of lists.")
     down, across = torch.meshgrid(torch.arange(3) - 1, torch.arange(3) - 1, indexing="ij")
-    edges = {"A": down + across, "B": down, "C": across, "D": down - across}
-    answers = {name: (kernel * edge.sign()).sum().item() for name, edge in edges.items()}
-    if answers["A"] <= 0:
-        return report("Not yet", f"it answers {answers['A']:.3g} at A: the large weights belong at the lower right.")
-    if abs(answers["D"]) > 1e-5:
-        return report("Not yet", f"it answers {answers['D']:.3g} at D, where the two bright corners must cancel.")
-    for name in "BC":
-        if answers[name] >= answers["A"] - 1e-5:
-            both = f"it answers {answers[name]:.3g} at {name} and {answers['A']:.3g} at A"
-            return report("Not yet", f"{both}: give weight to the cells beside the corners too, which tell them apart.")
-    return report(CORRECT, f"it answers {answers['A']:.3g} at A, less at B and C, and 0 at D.")
+    edges = {"A": down + across, "B": down, "C": across, "D": down - across, "equal pixels": torch.ones(3, 3)}
+    answers = {name: (weights * edge.sign()).sum().item() for name, edge in edges.items()}
+    said = ", ".join(f"{value:.4g} at {name}" for name, value in answers.items())
+    fault = _kernel_fault(answers, 1e-3 * weights.abs().max().item())
+    report(NOT_YET if fault else CORRECT, f"the kernel answers {said}. {fault}")
+
+
+def _kernel_fault(answers: dict[str, float], small: float) -> str:
+    a, b, c, d, flat = answers.values()
+    if not abs(a) < float("inf"):
+        return "Give finite numbers."
+    if abs(flat) > small:
+        return "Where all pixels are equal the answer must be 0: let the weights sum to 0."
+    if abs(d) > max(abs(a), abs(b), abs(c)):
+        return "It is made for D: mirror it."
+    if a <= small:
+        return "At A the sign must be positive: negative weights at the upper left, positive ones at the lower right."
+    for name, value, where in (("B", b, "left and right columns"), ("C", c, "top and bottom rows")):
+        if value >= a - small:
+            return f"At {name} it must answer less than at A: give the {where} more weight, which tell them apart."
+    return "At D the answer must be 0: what its bright and dark pixels add must cancel." if abs(d) > small else ""
+
+
+def check_cross_correlation(answer: Callable) -> None:
+    """Checks ``answer(image, kernel, stride, padding)`` for 2-D tensors against ``conv2d``."""
+
+    def diagnose(got: Tensor, expected: Tensor, *_: Any) -> str:
+        part = expected[: got.shape[0], : got.shape[1]]
+        if got.shape != part.shape or got.shape == expected.shape or not torch.allclose(got, part):
+            return ""
+        return (
+            "The last windows are missing: there are (size - kernel + 2 * padding) // stride + 1 rows; columns alike."
+        )
+
+    generator = torch.Generator().manual_seed(1)
+    cases = []
+    for image, kernel, stride, padding, hint in (
+        ((3, 3), (2, 2), 1, 0, "Each value is a patch times the kernel as it stands, place by place, summed."),
+        ((4, 7), (2, 3), 1, 0, "Rows come first; neither image nor kernel need be square."),
+        ((3, 5), (3, 2), 1, 0, "A kernel as high as the image gives one row; the result stays a 2-D tensor."),
+        ((7, 9), (3, 2), 2, 0, "With a stride, patch (i, j) starts at row i * stride and column j * stride."),
+        ((5, 4), (3, 2), 1, 1, "Padding puts zeros around the image, on all four sides, before anything else."),
+        ((6, 9), (2, 4), 3, 2, "The size takes the padding on both sides, and the stride, in each direction."),
+        ((9, 5), (4, 2), 2, 1, "The result may have more rows than columns."),
+    ):
+        tensors = (torch.randint(-9, 10, shape, generator=generator) / 2 for shape in (image, kernel))
+        cases.append(Case((*tensors, stride, padding), hint))
+    compare(answer, _correlate, cases, mistakes=CORRELATION_MISTAKES, diagnose=diagnose)
+
+
+def _correlate(image: Tensor, kernel: Tensor, stride: Any, padding: Any) -> Tensor:
+    return conv2d(image[None, None], kernel[None, None], stride=stride, padding=padding)[0, 0]
+
+
+def _step_by_one(image: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+    rows, columns = _correlate(image, kernel, stride, padding).shape
+    return _correlate(image, kernel, 1, padding)[:rows, :columns]
+
+
+def _multiply_in_place(image: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+    windows = pad(image, (padding,) * 4).unfold(0, kernel.shape[0], stride).unfold(1, kernel.shape[1], stride)
+    return torch.tensor([[window.mul_(kernel).sum() for window in row] for row in windows])
+
+
+def _square(image: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+    output = _correlate(image, kernel, stride, padding)
+    return output[:, torch.arange(len(output))]
+
+
+CORRELATION_MISTAKES: dict[str, Callable] = {
+    "The kernel is turned by 180°: take it as it stands.": lambda i, k, s, p: _correlate(i, k.flip(0, 1), s, p),
+    "The kernel is mirrored: take it as it stands.": lambda i, k, s, p: _correlate(i, k.flip(1), s, p),
+    "The kernel is upside down: take it as it stands.": lambda i, k, s, p: _correlate(i, k.flip(0), s, p),
+    "It gives the mean of the products: give their sum.": lambda i, k, s, p: _correlate(i, k, s, p) / k.numel(),
+    "It loses the fractions: the output needs a float dtype.": lambda i, k, s, p: _correlate(i, k, s, p).trunc(),
+    "The padding is missing.": lambda i, k, s, p: _correlate(i, k, s, 0),
+    "It pads at the top and left only: pad all four sides.": lambda i, k, s, p: _correlate(
+        pad(i, (p, 0, p, 0)), k, s, 0
+    ),
+    "It pads at the bottom and right only: pad all four sides.": lambda i, k, s, p: _correlate(
+        pad(i, (0, p, 0, p)), k, s, 0
+    ),
+    "It pads at the top and bottom only: pad all four sides.": lambda i, k, s, p: _correlate(i, k, s, (p, 0)),
+    "It pads on the left and right only: pad all four sides.": lambda i, k, s, p: _correlate(i, k, s, (0, p)),
+    "The padding is twice as wide as it should be.": lambda i, k, s, p: _correlate(i, k, s, 2 * p),
+    "The border repeats the edge: pad with zeros.": lambda i, k, s, p: _correlate(
+        pad(i[None], (p,) * 4, "replicate")[0], k, s, 0
+    ),
+    "The border mirrors the image: pad with zeros.": lambda i, k, s, p: _correlate(
+        pad(i[None], (p,) * 4, "reflect")[0], k, s, 0
+    ),
+    "The border is of ones: pad with zeros.": lambda i, k, s, p: _correlate(pad(i, (p,) * 4, value=1.0), k, s, 0),
+    "It fails with padding 0: a slice like [0:-0] is empty.": lambda i, k, s, p: _correlate(i, k, s, p) if p else 1 / 0,
+    "The stride is missing.": lambda i, k, s, p: _correlate(i, k, 1, p),
+    "The stride is missing across: columns step, too.": lambda i, k, s, p: _correlate(i, k, (s, 1), p),
+    "The stride is missing down: rows step, too.": lambda i, k, s, p: _correlate(i, k, (1, s), p),
+    "The size is right, but the windows step by 1: they start at i * stride, j * stride.": _step_by_one,
+    "It takes the number of rows for that of columns: compute the width, too.": _square,
+    "Windows overlap, and multiplying one in place (*=) changes the next: use patch * kernel.": _multiply_in_place,
+}
 
 
 def kernel_explorer(photo: str = "camera", preset: str = "Sobel x") -> ipw.Widget:
@@ -135,7 +252,7 @@ def _preset_numbers(preset: str) -> list[float]:
 
 
 def _fill(cells: list[ipw.FloatText], numbers: list[float], update: Callable[..., None]) -> None:
-    """Put a number into each cell; nine numbers change, and one new picture is enough."""
+    """Put a number into each cell; nine numbers change, and one new image is enough."""
     for cell, number in zip(cells, numbers, strict=True):
         cell.unobserve(update, "value")
         cell.value = number

@@ -1,5 +1,6 @@
 """Lesson 2, pooling, and the whole architecture: the checks of its exercises, its explorer, and what only it uses."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,12 +9,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, max_pool2d, relu
 
 from helpers import filters
 from helpers.images import to_array
-from helpers.lessons.checking import Case, check_function
+from helpers.lessons.checking import Case, compare
 from helpers.lessons.explorer import connect, html_row, png, small_gray
 from helpers.plotting import GRAY
 
@@ -59,69 +60,197 @@ def architecture(layers: Sequence[tuple[str, tuple[int, ...]]], labels: Sequence
 
 
 def check_max_pooling(answer: Callable) -> None:
-    """Checks ``answer(picture, window, stride)`` for 2-D tensors against ``max_pool2d``."""
+    """Checks ``answer(image, window, stride)`` for 2-D tensors against ``max_pool2d``."""
+
+    def diagnose(got: Tensor, expected: Tensor, *_: Any) -> str:
+        rows, columns = (min(sizes) for sizes in zip(got.shape, expected.shape, strict=True))
+        if got.shape != expected.shape and torch.equal(got[:rows, :columns], expected[:rows, :columns]):
+            if expected.shape == (rows, columns):
+                return "What does not fill a window is left out: round (size - window) / stride down, and add 1."
+            return "The last windows are missing: there are (size - window) // stride + 1 rows of them; columns alike."
+        starts = got.shape == expected.shape and torch.equal(got, expected.clamp(min=got.min()))
+        return "A number takes part that is not in the window: begin each maximum with -inf." if starts else ""
+
     generator = torch.Generator().manual_seed(2)
     cases = []
     for height, width, window, stride, hint in (
-        (2, 2, 2, 2, "A maximum of negative numbers is negative: let no zero take part."),
-        (4, 4, 2, 2, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
+        (4, 4, 2, 2, "Each value is the largest number of one window, a negative one here."),
         (4, 6, 2, 2, "Rows come first: the result has the shape (rows, columns)."),
-        (7, 5, 3, 2, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
+        (6, 8, 2, 3, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
+        (5, 7, 3, 2, "With a stride smaller than the window, windows overlap."),
+        (9, 4, 3, 1, "The result may have more rows than columns."),
         (7, 6, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),
+        (3, 5, 3, 2, "A window as high as the image gives one row; the result stays a 2-D tensor."),
     ):
-        picture = torch.randn(height, width, generator=generator) - 2
-        expected = max_pool2d(picture[None], window, stride)[0]
-        cases.append(Case((picture, window, stride), expected, hint))
-    check_function(answer, cases)
+        image = torch.randperm(height * width, generator=generator).view(height, width) - height * width - 0.5
+        cases.append(Case((image * 1000 if stride == 1 else image, window, stride), hint))
+    mistakes: dict[str, Callable] = {
+        "Windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, w),
+        "Windows start at i * window, not at i * stride.": lambda i, w, s: _cut(_pool(i, w, w), _pool(i, w, s)),
+        "Windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, 1),
+        "Windows start at row i and column j, not at i * stride and j * stride.": lambda i, w, s: _cut(
+            _pool(i, w, 1), _pool(i, w, s)
+        ),
+        "Across, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (s, w)),
+        "Down, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (w, s)),
+        "Across, windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, (s, 1)),
+        "Down, windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, (1, s)),
+        "It takes the number of rows for that of columns: compute the width, too.": lambda i, w, s: _pool(i, w, s)[
+            :, torch.arange(len(_pool(i, w, s)))
+        ],
+        "It gives the mean: give the maximum.": lambda i, w, s: avg_pool2d(i[None], w, s)[0],
+        "It gives the minimum, or what is largest without its sign: give the maximum.": lambda i, w, s: (
+            -_pool(-i, w, s)
+        ),
+        "It loses the fractions: the output needs a float dtype.": lambda i, w, s: _pool(i, w, s).trunc(),
+        "It takes absolute values: numbers keep their signs.": lambda i, w, s: _pool(i.abs(), w, s),
+    }
+    compare(answer, _pool, cases, mistakes=mistakes, diagnose=diagnose)
+
+
+def _pool(image: Tensor, window: int, stride: Any) -> Tensor:
+    return max_pool2d(image[None], window, stride)[0]
+
+
+def _cut(output: Tensor, model: Tensor) -> Tensor:
+    return output[: model.shape[0], : model.shape[1]]
 
 
 def check_global_average(answer: Callable) -> None:
     """Checks ``answer(maps)``, ``(N, C, H, W)`` to ``(N, C)``, against the mean of each map."""
+
+    def diagnose(got: Tensor, expected: Tensor, *_: Any) -> str:
+        moved = got.shape == expected.shape and torch.allclose(got.ravel().msort(), expected.ravel().msort())
+        return "The means are right, but at wrong places: a reshape or view does not swap axes." if moved else ""
+
     generator = torch.Generator().manual_seed(3)
-    cases = []
-    for shape, hint in (
-        ((2, 3, 2, 2), "Each map of each picture gives one number: the mean over rows and columns, nothing else."),
-        ((4, 2, 3, 5), "Divide by rows times columns, which need not be equal."),
-        ((1, 3, 4, 4), "A batch of one picture keeps its first dimension."),
-        ((2, 1, 1, 1), "One map of one pixel is still a map: the result has the shape (N, C)."),
-    ):
-        maps = torch.randn(shape, generator=generator)
-        cases.append(Case((maps,), maps.mean(dim=(2, 3)), hint))
-    check_function(answer, cases)
+    hints = {
+        (2, 3, 4, 4): "Each map of each image gives one number: the mean over rows and columns, nothing else.",
+        (4, 2, 3, 5): "Divide by rows times columns, which need not be equal.",
+        (1, 3, 4, 2): "A batch of one image keeps its first dimension.",
+        (2, 1, 1, 1): "One map of one pixel is still a map: the result has the shape (N, C).",
+    }
+    cases = [Case((torch.randint(-9, 10, shape, generator=generator).float(),), hint) for shape, hint in hints.items()]
+    mistakes: dict[str, Callable] = {
+        "It gives the sum: divide by H · W.": lambda m: m.sum((2, 3)),
+        "It divides by H · H, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[2] ** 2,
+        "It divides by W · W, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[3] ** 2,
+        "It divides by H only, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[2],
+        "It divides by W only, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[3],
+        "It divides by C · H · W, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m[0].numel(),
+        "It divides by the whole batch's size, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.numel(),
+        "It averages over the batch, too: each image keeps its own means.": lambda m: m.mean((0, 2, 3)),
+        "It averages over the channels, too: each map keeps its own mean.": lambda m: m.mean((1, 2, 3)),
+        "It averages over everything: each map of each image has its own mean.": lambda m: m.mean(),
+        "It averages over channels and rows: rows and columns are dim=(2, 3).": lambda m: m.mean((1, 2)),
+        "It averages over batch and channels: rows and columns are dim=(2, 3).": lambda m: m.mean((0, 1)),
+        "It averages over the rows only: over the columns, too, dim=(2, 3).": lambda m: m.mean(2),
+        "It averages over the columns only: over the rows, too, dim=(2, 3).": lambda m: m.mean(3),
+        "squeeze() also drops N or C where it is 1: a batch of one image stays a batch.": lambda m: m.mean(
+            (2, 3)
+        ).squeeze(),
+        "squeeze(0) drops a batch of one image: N stays.": lambda m: m.mean((2, 3)).squeeze(0),
+        "It gives the maximum: give the mean.": lambda m: m.amax((2, 3)),
+        "It loses the fractions: divide with /, and keep a float dtype.": lambda m: m.mean((2, 3)).trunc(),
+        "It rounds down: divide with /, not //.": lambda m: m.mean((2, 3)).floor(),
+        "It gives the median: give the mean.": lambda m: m.flatten(2).median(2).values,
+        "It leaves out negative numbers: every pixel counts.": lambda m: m.relu().mean((2, 3)),
+        "It takes absolute values: the mean keeps the signs.": lambda m: m.abs().mean((2, 3)),
+    }
+    compare(answer, lambda maps: maps.mean((2, 3)), cases, mistakes=mistakes, diagnose=diagnose)
 
 
 def check_softmax(answer: Callable) -> None:
     """Checks ``answer(scores, dim)`` against ``torch.softmax``, with scores whose exponential overflows."""
-    square = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
-    generator = torch.Generator().manual_seed(4)
-    wrong_dim = "Sum along dim, and keep that dimension (keepdim=True), so that the division meets the right numbers."
+
+    def diagnose(got: Tensor, _expected: Tensor, scores: Tensor, dim: int) -> str:
+        def is_one(total: Tensor) -> bool:
+            return torch.allclose(total, torch.ones(()).double())
+
+        if not got.isfinite().all() or is_one(got.sum(dim)):
+            return ""
+        if is_one(got.sum()):
+            return "It divides by the sum of all numbers: divide by the sum along dim."
+        if any(is_one(got.sum(d)) for d in range(got.ndim)):
+            return "The numbers sum to 1 along another dimension: they must sum to 1 along dim."
+        return "The numbers must sum to 1 along dim: divide by the sum along dim, with keepdim=True."
+
+    two_rows = torch.tensor([[1.0, 2.0, 0.0], [3.0, 5.0, -1.0]])
+    kept = "Along dim, each maximum and each sum belongs to its own numbers: keep that dimension (keepdim=True)."
     questions = [
-        (torch.tensor([0.0, 1.0, 2.0]), 0, "Exponentials divided by their sum."),
-        (square, 1, wrong_dim),
-        (square, 0, wrong_dim),
-        (torch.tensor([1000.0, 1001.0]), 0, "exp(1000) overflows: subtract the maximum first, it changes nothing."),
-        (torch.tensor([[0.0, 0.0], [-1000.0, -1001.0]]), 1, "Subtract the maximum along dim, not that of all scores."),
-        (torch.randn(2, 3, 2, 2, generator=generator), 1, wrong_dim),
+        ([0.0, 1.0, 3.0], 0, "Divide the exponentials by their sum."),
+        ([[1.0, 2.0], [3.0, 5.0]], 1, kept),
+        ([[1.0, 2.0, 0.0], [3.0, 5.0, -1.0]], 0, kept),
+        ([[1.0, 2.0, 0.0], [3.0, 5.0, -1.0]], -1, "dim may count from the end; -1 is the last one."),
+        ((two_rows[:, None, :, None] * torch.arange(1, 5)).tolist(), 1, "Tensors may have any number of dimensions."),
+        ([1000.0, 1001.0], 0, "exp(1000) is infinite: subtract the maximum along dim first; it changes nothing."),
+        ([-1000.0, -1001.0], 0, "exp(-1000) is 0: subtract the maximum along dim first; it changes nothing."),
+        ([[0.0, 0.0], [-1000.0, -1001.0]], 1, "Subtract each row's own maximum, along dim, not that of all scores."),
+        ([[1000.0, -1000.0], [0.0, 1.0]], 1, "Only the maximum will do to subtract: then no exponent is above 0."),
     ]
-    check_function(answer, [Case((x, dim), torch.softmax(x, dim), hint) for x, dim, hint in questions])
+    mistakes: dict[str, Callable] = {
+        "dim is ignored, and the last one taken: maximum and sum are along dim.": lambda x, d: x.softmax(-1),
+        "dim is ignored, and the first one taken: maximum and sum are along dim.": lambda x, d: x.softmax(0),
+        "The maximum needs keepdim=True, or it is subtracted along the wrong dimension.": lambda x, d: (
+            x - (x.amax(d) - x.amax(d, True))
+        ).softmax(d),
+        "The sum needs keepdim=True, or it divides along the wrong dimension.": lambda x, d: (
+            (x - x.amax(d, True)).exp() / (x - x.amax(d, True)).exp().sum(d)
+        ),
+        "It divides by the maximum, or not at all: divide by the sum.": lambda x, d: (x - x.amax(d, True)).exp(),
+        "This is the logarithm of the softmax: give the softmax itself.": lambda x, d: x.log_softmax(d),
+        "The scores are divided by their sum: take their exponentials first.": lambda x, d: x / x.sum(d, keepdim=True),
+        "The sign in the exponent is wrong: exp(score), not exp(-score).": lambda x, d: (-x).softmax(d),
+        "This is a sigmoid of each score: divide exponentials by their sum.": lambda x, d: x.sigmoid(),
+        "The base is e, not 2: use exp.": lambda x, d: (x * 0.6931471805599453).softmax(d),
+    }
+    cases = [Case((torch.tensor(scores), dim), hint) for scores, dim, hint in questions]
+    compare(answer, torch.softmax, cases, mistakes=mistakes, diagnose=diagnose)
 
 
 def check_dense_inputs(answer: Callable) -> None:
     """Checks ``answer(size, channels, layers)``: the numbers that a stack of layers leaves for a dense layer."""
-    questions = [
-        (8, 32, [(5, 1), (2, 2)], "Channels times rows times columns; each layer makes (size − F) / S + 1 of them."),
-        (28, 32, [(5, 1), (2, 2)], "The maps are two-dimensional: channels · side · side."),
-        (30, 20, [(3, 1), (2, 2), (3, 1), (2, 2)], "Each layer starts from the size that the one before it left."),
-        (10, 4, [(3, 2)], "A step that does not fit any more is not taken: round down."),
-        (5, 3, [], "Without layers the picture stays as it is."),
+
+    def inputs(size: int, channels: int, layers: Sequence[tuple[int, int]]) -> int:
+        return nn.Sequential(*(nn.MaxPool2d(*pair) for pair in layers))(torch.zeros(1, channels, size, size)).numel()
+
+    def shrunk(step: Callable[[int, int, int], float]) -> Callable[..., float]:
+        """The inputs if each layer makes ``step(size, window, stride)`` of the side."""
+        return lambda n, c, pairs: c * functools.reduce(lambda side, pair: step(side, *pair), pairs, n) ** 2
+
+    fractions = shrunk(lambda n, w, s: (n - w) / s + 1)
+    cases = [
+        Case(
+            (8, 32, [(5, 1)]), "A layer leaves (size - window) // stride + 1; at the end count channels, rows, columns."
+        ),
+        Case((28, 32, [(5, 1), (2, 2), (3, 1)]), "Each layer starts from the size that the one before it left."),
+        Case((31, 20, [(3, 1), (2, 2), (4, 1), (3, 2)]), "A step that does not fit is not taken: round down."),
+        Case((10, 4, [(3, 2)]), "A step that does not fit is not taken: round down."),
+        Case((23, 3, [(4, 3), (2, 3)]), "A side is a whole number before it is squared: round it down."),
+        Case((5, 3, []), "Without layers the image stays as it is."),
     ]
-    cases = []
-    for size, channels, layers, hint in questions:
-        x = torch.zeros(1, channels, size, size)
-        for kernel_size, stride in layers:
-            x = max_pool2d(x, kernel_size, stride)
-        cases.append(Case((size, channels, layers), x.numel(), hint))
-    check_function(answer, cases)
+    mistakes: dict[str, Callable] = {
+        "A map has rows and columns: channels * size * size.": lambda n, c, ls: inputs(n, 1, ls) ** 0.5 * c,
+        "The channels are missing: channels * size * size.": lambda n, c, ls: inputs(n, 1, ls),
+        "The channels count once: channels * size * size.": lambda n, c, ls: inputs(n, 1, ls) * c**2,
+        "A side is a whole number: round down in each layer (//).": fractions,
+        "Round the side down in each layer (//), not the result.": lambda n, c, ls: int(fractions(n, c, ls)),
+        "It rounds up: round down, (size - window) // stride + 1.": shrunk(lambda n, w, s: -((w - n) // s) + 1),
+        "It rounds to the nearest: round down, with //.": shrunk(lambda n, w, s: round((n - w) / s) + 1),
+        "The first position is missing in each layer: + 1.": shrunk(lambda n, w, s: (n - w) // s),
+        "The + 1 comes after the division by the stride.": shrunk(lambda n, w, s: (n - w + 1) // s),
+        "The stride is missing: (size - window) // stride + 1.": shrunk(lambda n, w, s: n - w + 1),
+        "The window is missing: (size - window) // stride + 1.": shrunk(lambda n, w, s: n // s),
+        "Where it strides, the window is missing: (size - window) // stride + 1.": shrunk(
+            lambda n, w, s: n // s if s > 1 else n - w + 1
+        ),
+        "A pair is (window, stride), not (stride, window).": shrunk(lambda n, s, w: (n - w) // s + 1),
+        "Only the first layer counts; a return inside the loop ends it.": lambda n, c, ls: inputs(n, c, ls[:1]),
+        "Only the last layer counts: start from what the one before left.": lambda n, c, ls: inputs(n, c, ls[-1:]),
+        "The last layer is missing.": lambda n, c, ls: inputs(n, c, ls[:-1]),
+        "The order of the layers is reversed.": lambda n, c, ls: inputs(n, c, ls[::-1]),
+    }
+    compare(answer, inputs, cases, mistakes=mistakes)
 
 
 # The grid of lesson 2, which pools it by hand.
@@ -155,14 +284,14 @@ def pooling_explorer(photo: str = "camera") -> ipw.Widget:
     )
 
 
-def _pool(grid: Tensor, kind: str, window: int, stride: int, row: float, column: float) -> tuple[Tensor, int, int]:
+def _pool_at(grid: Tensor, kind: str, window: int, stride: int, row: float, column: float) -> tuple[Tensor, int, int]:
     """The pooled map, and which of its values the sliders choose."""
     pooled = (max_pool2d if kind == "max" else avg_pool2d)(grid[None, None], window, stride)[0, 0]
     return pooled, round(row * (pooled.shape[0] - 1)), round(column * (pooled.shape[1] - 1))
 
 
 def _pooled_numbers(kind: str, window: int, stride: int, row: float, column: float) -> str:
-    pooled, i, j = _pool(POOL_NUMBERS, kind, window, stride, row, column)
+    pooled, i, j = _pool_at(POOL_NUMBERS, kind, window, stride, row, column)
     top, left = i * stride, j * stride
     seen = {start + k for start in range(0, 6 - window + 1, stride) for k in range(window)}
     unseen = [(r, c) for r in range(6) for c in range(6) if r not in seen or c not in seen]
@@ -186,7 +315,7 @@ def _pooled_numbers(kind: str, window: int, stride: int, row: float, column: flo
 
 
 def _pooled_map(grid: Tensor, kind: str, window: int, stride: int, row: float, column: float) -> dict[str, bytes | str]:
-    pooled, i, j = _pool(grid, kind, window, stride, row, column)
+    pooled, i, j = _pool_at(grid, kind, window, stride, row, column)
     scale = grid.max()
     zoomed = interpolate((pooled / scale)[None, None], scale_factor=stride, mode="nearest")[0, 0]
     (height, width), (rows, columns) = grid.shape, pooled.shape

@@ -1,19 +1,35 @@
 """Lesson 3, a Fashion-MNIST classifier: the checks of its exercises, its explorer, and what only it uses."""
 
+import functools
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, nll_loss, one_hot
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from helpers.data import CLASSES, Batches
 from helpers.hooks import inference
-from helpers.lessons.checking import CORRECT, NOT_ATTEMPTED, Case, check_function, difference, report
+from helpers.lessons.checking import (
+    CORRECT,
+    NOT_ATTEMPTED,
+    NOT_YET,
+    STUB,
+    Case,
+    compare,
+    difference,
+    is_function,
+    report,
+    run,
+)
 from helpers.lessons.explorer import connect, png
 from helpers.models import FashionNet
 from helpers.training import History, train
@@ -21,17 +37,16 @@ from helpers.training import History, train
 
 def confusion_table(confusion: Tensor, classes: Sequence[str]) -> Figure:
     """A confusion matrix ``(K, K)`` with its counts: row = true class, column = predicted class."""
-    array = confusion.numpy()
+    counts = confusion.numpy()
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     ax = figure.subplots()
     # The colours show the mistakes: on a common scale the diagonal would drown them.
-    mistakes = array - np.diag(np.diag(array))
-    ax.imshow(mistakes, cmap="Greys", vmax=max(1, 1.5 * mistakes.max()))
-    for row, column in np.ndindex(*array.shape):
-        bold = "bold" if row == column else "normal"
-        ax.text(column, row, str(array[row, column]), ha="center", va="center", fontsize=8, fontweight=bold)
-    ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
-    ax.set_yticks(range(len(classes)), classes, fontsize=8)
+    mistakes = counts - np.diag(np.diag(counts))
+    scale = {"vmin": 0, "vmax": max(1, 1.5 * mistakes.max())}
+    table = ConfusionMatrixDisplay(mistakes, display_labels=classes)
+    table.plot(ax=ax, cmap="Greys", xticks_rotation=45, values_format="d", colorbar=False, im_kw=scale)
+    for i, count in enumerate(np.diag(counts)):
+        table.text_[i, i].set(text=str(count), fontweight="bold")
     ax.set(xlabel="predicted class", ylabel="true class")
     return figure
 
@@ -60,103 +75,270 @@ def computation_graph(nodes: Mapping[str, tuple[float, float, str]], edges: Sequ
     return figure
 
 
+def check_cross_entropy(answer: Callable) -> None:
+    """Checks ``answer(logits, labels)`` for ``(N, K)`` and ``(N,)`` against PyTorch's cross-entropy."""
+
+    def diagnose(got: Tensor, expected: Tensor, logits: Tensor, _labels: Tensor) -> str:
+        cut = got.ndim == 0 and got.isfinite() and got < expected and logits.abs().max() >= 1000
+        return "A small number in the logarithm, or a clamp, cuts off large losses: use none." if cut else ""
+
+    questions = [
+        ([[0.0, 0.0]], [0], "Equal logits give each of two classes 1/2: the loss is −log(1/2), the natural logarithm."),
+        ([[2.0, 0.0, 1.0]], [2], "The loss is minus the log-probability of the true class, the last here."),
+        (
+            [[1.0, 2.0, 3.0], [4.0, 0.0, -4.0]],
+            [2, 1],
+            "Each image has its own softmax, over its row (dim=1, keepdim=True); give the mean over images.",
+        ),
+        ([[1.0, 0.0], [3.0, 1.0], [0.0, 2.0], [5.0, 1.0]], [1, 0, 0, 1], "Give the mean over all images."),
+        ([[1000.0, 0.0]], [0], "exp(1000) is infinite: subtract each row's maximum first."),
+        (
+            [[0.0, 1000.0]],
+            [0],
+            "log(0) is infinite: the logarithm of the softmax is x - log(sum(exp(x))), x without its maximum.",
+        ),
+        ([[1000.0, 0.0], [-1000.0, 0.0]], [0, 1], "Subtract each row's own maximum, not that of all logits."),
+    ]
+    mistakes: dict[str, Callable] = {
+        "It gives the sum: divide by the number of images.": lambda z, y: cross_entropy(z, y, reduction="sum"),
+        "It gives a loss for each image: give their mean.": lambda z, y: cross_entropy(z, y, reduction="none"),
+        "It divides by N · K: the mean is over N images, not over classes.": lambda z, y: (
+            cross_entropy(z, y) / z.shape[1]
+        ),
+        "[:, labels] takes the columns of all labels in each row: use [torch.arange(N), labels].": lambda z, y: (
+            -z.log_softmax(1)[:, y].mean()
+        ),
+        "The softmax runs over the batch: over the classes, dim=1.": lambda z, y: nll_loss(z.log_softmax(0), y),
+        "The softmax runs over all numbers: over the classes of each image, dim=1.": lambda z, y: nll_loss(
+            z.flatten().log_softmax(0).view_as(z), y
+        ),
+        "The logarithm has the base 2: use the natural one, log.": lambda z, y: cross_entropy(z, y) / math.log(2),
+        "The logarithm has the base 10: use the natural one, log.": lambda z, y: cross_entropy(z, y) / math.log(10),
+        "The logarithm is missing.": lambda z, y: nll_loss(z.softmax(1), y),
+        "This is 1 minus the probability: the loss is minus its logarithm.": lambda z, y: 1 + nll_loss(z.softmax(1), y),
+        "These are logits, not log-probabilities: log-softmax comes first.": lambda z, y: nll_loss(z, y),
+        "The softmax is taken twice: once is enough.": lambda z, y: cross_entropy(z.softmax(1), y),
+        "The logit of the true class is missing.": lambda z, y: z.logsumexp(1).mean(),
+        "The maximum is subtracted in one place only: in both, or add it again.": lambda z, y: (
+            cross_entropy(z, y) - z.amax(1).mean()
+        ),
+        "It takes the predicted class: take that of the label.": lambda z, y: cross_entropy(z, z.argmax(1)),
+        "It takes class 0 always: take that of the label.": lambda z, y: cross_entropy(z, y * 0),
+    }
+    cases = [Case((torch.tensor(rows), torch.tensor(labels)), hint) for rows, labels, hint in questions]
+    compare(answer, cross_entropy, cases, mistakes=mistakes, diagnose=diagnose)
+
+
 def check_training_step(answer: Callable) -> None:
     """Checks ``answer(model, images, labels, optimizer)``: what it does to the weights, and the loss it gives back."""
+    if not is_function(answer):
+        return
+    for situation, arguments in _training_situations().items():
+        outcome = run(answer, arguments, _after_step, may_change=(0, 3))
+        if outcome.is_missing:
+            after = run(lambda *given: [answer(*given)], arguments, _after_step, may_change=(0, 3)).value
+            missing = "it moves the weights, but gives nothing back: return loss.item()."
+            return report(NOT_ATTEMPTED, STUB) if _is_unmoved(after, arguments) else report(NOT_YET, missing)
+        if fault := outcome.error or outcome.change or _step_fault(outcome.value, arguments):
+            return report(NOT_YET, f"{situation}, your function {fault}")
+    report(CORRECT, "the weights and the loss, with old gradients, with batch normalisation and with Adam.")
+
+
+class _WithOldGradients(nn.Sequential):
+    """Copies of it have gradients, as if left over from an earlier batch."""
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        for p in self.parameters():
+            p.grad = torch.ones_like(p)
+
+
+def _training_situations() -> dict[str, tuple]:
     generator = torch.Generator().manual_seed(3)
-    batches = [(torch.randn(n, 4, generator=generator), torch.arange(n) % 3) for n in (5, 1, 6)]
-    model, reference = _linear_with_old_gradient(), _linear_with_old_gradient()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    for number, (images, labels) in enumerate(batches, start=1):
-        before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        try:
-            got = answer(model, images, labels, optimizer)
-        except Exception as error:
-            return report("Not yet", f"step {number} raised {type(error).__name__}: {error}")
-        expected = _reference_step(reference, images, labels)
-        moved = not all(torch.equal(p, before[name]) for name, p in model.named_parameters())
-        if (got is None or got is ...) and not moved:
-            return report(NOT_ATTEMPTED, "nothing comes back, and no weight has moved.")
-        if not moved:
-            return report("Not yet", f"after step {number} no weight has moved: it takes backward() and then step().")
-        if difference(model.weight.detach(), reference.weight.detach()):
-            hint = "Are old gradients forgotten before backward(), and does cross_entropy get the logits themselves?"
-            return report("Not yet", f"step {number} moved the weights elsewhere than expected. {hint}")
-        if isinstance(got, Tensor) and got.requires_grad:
-            return report("Not yet", "the loss comes back as a tensor with its whole graph: give loss.item().")
-        if got is None or difference(got, expected):
-            return report("Not yet", f"the weights are right; as loss it gave {got}, expected {expected:.6g}.")
-    return report(CORRECT, "three steps, the weights and the losses all as expected.")
+    situations: dict[str, tuple] = {}
+    for situation, kind, norm, optimizer in (
+        ("with a fresh model", nn.Sequential, nn.Identity(), torch.optim.SGD),
+        (
+            "in evaluation mode, with gradients left over from an earlier batch",
+            _WithOldGradients,
+            nn.Identity(),
+            torch.optim.SGD,
+        ),
+        ("with batch normalisation, and Adam", _WithOldGradients, nn.BatchNorm1d(4), torch.optim.Adam),
+    ):
+        model = kind(norm, nn.Linear(4, 3)).train(kind is nn.Sequential or isinstance(norm, nn.BatchNorm1d))
+        vector_to_parameters(torch.linspace(-1, 1, 15), model[1].parameters())
+        images = 3 * torch.randn(5, 4, generator=generator)
+        situations[situation] = (model, images, torch.tensor([0, 2, 1, 0, 1]), optimizer(model.parameters(), lr=0.5))
+    return situations
 
 
-def _linear_with_old_gradient() -> nn.Linear:
-    layer = nn.Linear(4, 3)
-    with torch.no_grad():
-        for p in layer.parameters():
-            p.copy_(torch.linspace(-1, 1, p.numel()).view_as(p))
-            p.grad = torch.ones_like(p)  # left over from an earlier batch
-    return layer
+def _after_step(loss: Any, model: nn.Module, *_: Any) -> tuple[Any, Tensor, int, bool]:
+    """The loss, the weights, how often batch normalisation has run, and whether the model is in training mode."""
+    runs = sum(int(b) for name, b in model.named_buffers() if name.endswith("num_batches_tracked"))
+    return loss, parameters_to_vector(model.parameters()).detach(), runs, model.training
 
 
-def _reference_step(layer: nn.Linear, images: Tensor, labels: Tensor) -> float:
-    loss = cross_entropy(layer(images), labels)
-    gradients = torch.autograd.grad(loss, list(layer.parameters()))
-    with torch.no_grad():
-        for p, gradient in zip(layer.parameters(), gradients, strict=True):
-            p.sub_(0.5 * gradient)
-    return loss.item()
+def _is_unmoved(after: tuple | None, arguments: tuple) -> bool:
+    return after is None or torch.equal(after[1], parameters_to_vector(arguments[0].parameters()))
 
 
-class _Batches(list):
-    def __repr__(self) -> str:
-        return f"[{' + '.join(str(len(labels)) for _, labels in self)} pictures]"
+def _step(
+    *batch: Any, loss_of: Callable = cross_entropy, clear: bool = True, steps: int = 1, late: bool = False
+) -> float:
+    """The training step, and the slips that it invites."""
+    model, images, labels, optimizer = batch
+    for _ in range(steps):
+        if clear:
+            optimizer.zero_grad()
+        loss = loss_of(model(images), labels)
+        loss.backward()
+        optimizer.step()
+    return (loss_of(model(images), labels) if late else loss).item()
+
+
+STEP_MISTAKES: dict[str, dict[str, Any]] = {
+    "This is the loss after the step: give the one before.": {"late": True},
+    "Old gradients are added to the new ones: zero_grad() comes before backward().": {"clear": False},
+    "A softmax before cross_entropy is one too many: give it the logits.": {
+        "loss_of": lambda z, y: cross_entropy(z.softmax(1), y)
+    },
+    "The loss is the mean over the batch, not the sum.": {"loss_of": functools.partial(cross_entropy, reduction="sum")},
+    "nll_loss takes log-probabilities: give the logits to cross_entropy.": {"loss_of": nll_loss},
+    "It goes uphill: backward() is for the loss itself.": {"loss_of": lambda z, y: -cross_entropy(z, y)},
+    "It makes two steps: make one.": {"steps": 2},
+}
+
+
+def _step_fault(after: tuple, arguments: tuple) -> str:
+    """What a step did wrong, as the end of a sentence that begins with "your function"."""
+
+    def made(**slip: Any) -> tuple:
+        return run(functools.partial(_step, **slip), arguments, _after_step, may_change=(0, 3)).value
+
+    (loss, weights, runs, training), right = after, made()
+    known = {say: made(**slip) for say, slip in STEP_MISTAKES.items()}
+    if training != right[3] or runs < right[2]:
+        return "changes the model's mode: leave it in training or evaluation mode, as it was."
+    if _is_unmoved(after, arguments):
+        return "moves no weight: zero_grad(), then backward(), then step(), in this order."
+    if difference(weights, right[1]):
+        said = "The gradient is that of cross_entropy alone, for this batch, and optimizer.step() moves the weights."
+        said = next((say for say, other in known.items() if not difference(weights, other[1])), said)
+        return f"moves the weights elsewhere than expected. {said}"
+    if not issubclass(type(loss), int | float | np.number):
+        return f"gives back a {type(loss).__name__}; expected a Python number: loss.item()."
+    if wrong := difference(loss, right[0]):
+        said = next((say for say, other in known.items() if not difference(loss, other[0])), "")
+        return f"moves the weights as expected; as the loss it {wrong} {said}"
+    return "" if runs == right[2] else f"runs the model {runs} times: once is enough; each run moves the running means."
 
 
 def check_accuracy(answer: Callable) -> None:
     """Checks ``answer(batches)``, where each batch is ``(logits, labels)``, and the last one may be short."""
+
+    def share(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+        return torch.cat([logits.argmax(dim=1) == labels for logits, labels in batches]).float().mean().item()
+
+    def right(logits: Tensor, labels: Tensor) -> float:
+        return (logits.argmax(dim=1) == labels).sum().item()
+
     cases = []
     for sizes, hint in (
-        ([4], "The prediction is the class with the largest logit, argmax(dim=1)."),
-        ([4, 4], "Give the share of right predictions, from 0 to 1."),
-        ([4, 1], "Divide all right ones by all pictures: averaging the batches' shares lets a short one count more."),
-        ([6, 6, 2], "Count the pictures with len(labels), not with a batch size from elsewhere."),
+        (
+            [9],
+            "The prediction is the class with the largest logit, argmax(dim=1); give the share of right ones, 0 to 1.",
+        ),
+        ([6, 6], "All batches count."),
+        ([6, 4, 3], "Divide all right predictions by the number of all images."),
+        ([6, 6, 1], "A batch may hold a single image: its logits still have the shape (1, K)."),
+        ([2, 5], "Count the images of each batch: len(labels)."),
     ):
         generator = torch.Generator().manual_seed(sum(sizes))
-        labels = [torch.randint(3, (size,), generator=generator) for size in sizes]
-        logits = [one_hot(part, 3) + torch.randn(len(part), 3, generator=generator) for part in labels]
-        logits[-1] = one_hot((labels[-1] + 1) % 3, 3) * 2.0 - 3  # the last batch is all wrong, its logits all negative
-        right = int((torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum())
-        cases.append(Case((_Batches(zip(logits, labels, strict=True)),), right / sum(sizes), hint))
-    check_function(answer, cases)
-
-
-def check_cross_entropy(answer: Callable) -> None:
-    """Checks ``answer(logits, labels)`` for ``(N, K)`` and ``(N,)`` against PyTorch's cross-entropy."""
-    cases = []
-    for rows, hint in (
-        ([[0.0, 0.0]], "Equal logits give each of two classes 1/2, and the loss is −log(1/2), the natural logarithm."),
-        ([[2.0, 0.0, 1.0]], "The loss is minus the log-probability of the true class, the first here."),
-        ([[1.0, 2.0, 3.0], [4.0, 0.0, -4.0]], "Softmax runs over the classes, dim=1; give the mean over pictures."),
-        ([[1000.0, 0.0], [-1000.0, 0.0]], "exp(1000) is too large for a float: subtract each row's maximum first."),
-    ):
-        logits = torch.tensor(rows)
-        labels = torch.arange(len(rows))
-        cases.append(Case((logits, labels), cross_entropy(logits, labels), hint))
-    check_function(answer, cases)
+        labels = [torch.randint(4, (size,), generator=generator) for size in sizes]
+        logits = [one_hot(part, 4) - 0.3 + torch.randn(len(part), 4, generator=generator) for part in labels]
+        if len(labels) > 1:  # at most one right in the last batch
+            logits[-1] = one_hot((labels[-1] + (torch.arange(sizes[-1]) != 1)) % 4, 4) * 2.0 - 3
+        cases.append(Case((list(zip(logits, labels, strict=True)),), hint))
+    mistakes: dict[str, Callable] = {
+        "It averages the batches' shares: a short batch counts too much.": lambda bs: (
+            sum(share([b]) for b in bs) / len(bs)
+        ),
+        "It counts each batch as large as the first: add up len(labels).": lambda bs: (
+            sum(right(*b) for b in bs) / (len(bs) * len(bs[0][1]))
+        ),
+        "It counts each batch as large as the last: add up len(labels).": lambda bs: (
+            sum(right(*b) for b in bs) / (len(bs) * len(bs[-1][1]))
+        ),
+        "It divides by the number of batches: by that of images.": lambda bs: sum(right(*b) for b in bs) / len(bs),
+        "It divides by the number of logits: by that of images.": lambda bs: share(bs) / bs[0][0].shape[1],
+        "This is the number of right predictions: divide by that of images.": lambda bs: sum(right(*b) for b in bs),
+        "This is in per cent: give the share, from 0 to 1.": lambda bs: 100 * share(bs),
+        "This is the share of wrong predictions: give that of right ones.": lambda bs: 1 - share(bs),
+        "Only the first batch counts; a return inside the loop ends it.": lambda bs: share(bs[:1]),
+        "Only the last batch counts: add them up.": lambda bs: share(bs[-1:]),
+        "The last batch is missing.": lambda bs: share(bs[:-1] or bs),
+        "The last batch is missing, also where it is the only one.": lambda bs: share(bs[:-1]) if bs[1:] else 0,
+        "It takes the logit of the largest magnitude: take the largest one.": lambda bs: share(
+            [(z.abs(), y) for z, y in bs]
+        ),
+        "It takes the smallest logit: the largest one is the prediction.": lambda bs: share([(-z, y) for z, y in bs]),
+        "It divides with //, which rounds down: use /.": lambda bs: int(share(bs)),
+        "squeeze() fails for a batch of a single image: its logits have the shape (1, K).": lambda bs: share(
+            [(z.squeeze(), y) for z, y in bs]
+        ),
+    }
+    compare(answer, share, cases, mistakes=mistakes)
 
 
 def check_confusion_matrix(answer: Callable) -> None:
     """Checks ``answer(labels, predictions, classes)``: counts, row = true class, column = predicted class."""
-    cases = []
-    for labels, predictions, classes, hint in (
-        ([0, 1], [0, 1], 2, "Each picture adds 1 at row label, column prediction."),
-        ([0, 0, 1], [1, 1, 1], 2, "Rows are true classes, columns predicted ones; a pair may come twice."),
-        ([2, 0], [0, 0], 4, "There are rows and columns for classes that do not occur, too."),
-    ):
-        expected = torch.zeros(classes, classes, dtype=torch.long)
-        for label, prediction in zip(labels, predictions, strict=True):
-            expected[label, prediction] += 1
-        cases.append(Case((torch.tensor(labels), torch.tensor(predictions), classes), expected, hint))
-    check_function(answer, cases)
+
+    def count(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
+        return torch.bincount(labels * classes + predictions, minlength=classes**2).view(classes, classes)
+
+    cases = [
+        Case((torch.tensor(labels), torch.tensor(predictions), classes), hint)
+        for labels, predictions, classes, hint in (
+            ([0, 1, 2, 1], [0, 2, 0, 1], 3, "Each image adds 1 at [label, prediction]: rows are the true classes."),
+            ([0, 0, 1, 1], [1, 1, 1, 0], 2, "A pair of label and prediction may come twice, and counts twice."),
+            ([2, 0, 0], [0, 0, 2], 4, "There are rows and columns for classes that do not occur, too."),
+            ([1, 0, 1], [3, 2, 3], 4, "A class may occur among the predictions alone."),
+            ([3], [1], 5, "There may be a single image."),
+            ([1] * 300 + [0], [0] * 300 + [0], 2, "Counts may be large: 300 does not fit into a byte."),
+        )
+    ]
+    mistakes: dict[str, Callable] = {
+        "[labels, predictions] += 1 counts a pair that comes twice only once.": lambda y, p, k: count(y, p, k).clamp(
+            max=1
+        ),
+        "These are shares of each row: give counts.": lambda y, p, k: (
+            count(y, p, k) / count(y, p, k).sum(1, True).clamp(min=1)
+        ),
+        "These are shares of each column: give counts.": lambda y, p, k: (
+            count(y, p, k) / count(y, p, k).sum(0, True).clamp(min=1)
+        ),
+        "These are shares of all images: give counts.": lambda y, p, k: count(y, p, k) / len(y),
+        "Right predictions are missing: they belong on the diagonal.": lambda y, p, k: count(y, p, k).fill_diagonal_(0),
+        "Wrong predictions are missing: they belong off the diagonal.": lambda y, p, k: count(y, p, k).diag().diag(),
+        "Each image counts twice, at [label, prediction] and the other way round.": lambda y, p, k: (
+            count(y, p, k) + count(p, y, k)
+        ),
+        "Class numbers begin at 0: no - 1.": lambda y, p, k: count((y - 1) % k, (p - 1) % k, k),
+        "The size must be classes, not the largest class that occurs, + 1.": lambda y, p, k: count(y, p, k)[
+            : max(*y, *p) + 1, : max(*y, *p) + 1
+        ],
+        "There must be rows and columns for classes that do not occur.": lambda y, p, k: count(y, p, k)[
+            torch.cat([y, p]).unique()
+        ][:, torch.cat([y, p]).unique()],
+        "A row has classes columns: label * classes + prediction, whatever classes occur.": lambda y, p, k: (
+            torch.bincount(y * (max(y) + 1) + p, minlength=k * k)[: k * k].view(k, k)
+        ),
+        "The counts are in one row: give them the shape (classes, classes).": lambda y, p, k: count(y, p, k).ravel(),
+        "A byte (uint8) holds numbers up to 255 only: use torch.long.": lambda y, p, k: count(y, p, k) % 256,
+        "A byte (int8) holds numbers up to 127 only: use torch.long.": lambda y, p, k: count(y, p, k).to(torch.int8),
+    }
+    compare(answer, count, cases, mistakes=mistakes)
 
 
 ROUND = 25  # batches between two points of the live curve: about a sixth of a second on two quiet cores
@@ -170,7 +352,7 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class _LiveTraining:
+class LiveTraining:
     """A network that trains in a thread of its own, a round of batches at a time, until it is told to stop."""
 
     def __init__(self, train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor], seed: int) -> None:
@@ -225,29 +407,34 @@ class _LiveTraining:
 def training_explorer(
     train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor], seed: int = 0, rounds: int = 200
 ) -> ipw.Widget:
-    """Lesson 3: train a network, watch its curves, stop it, and see what it makes of a garment of the test set.
+    """Lesson 3: train a network, watch its curves, stop it, and see what it makes of an item of the test set.
 
     Args:
-        train_set, test_set: ``(images, labels)``; the accuracy shown is of the first 1,000 test pictures.
+        train_set, test_set: ``(images, labels)``; the accuracy shown is of the first 1,000 test images.
         seed: of the weights and of the order of the batches.
-        rounds: of 25 batches of 128 pictures, after which it stops by itself.
+        rounds: of 25 batches of 128 images, after which it stops by itself.
     """
     images, labels = test_set
-    live = _LiveTraining(train_set, (images[:1000], labels[:1000]), seed)
-    rate = ipw.Dropdown(options=[1e-4, 1e-3, 1e-2, 1e-1], value=1e-3, description="rate")
+    live = LiveTraining(train_set, (images[:1000], labels[:1000]), seed)
+    rate = ipw.Dropdown(
+        options=[1e-4, 1e-3, 1e-2, 1e-1],
+        value=1e-3,
+        description="learning rate",
+        style={"description_width": "initial"},
+    )
     button, fresh = ipw.Button(description="Train"), ipw.Button(description="New network")
-    controls = _garment_controls()
+    controls = _item_controls()
     square = ipw.Layout(width="224px", height="224px", align_self="flex-start")
-    view = {"curves": ipw.HTML(), "picture": ipw.Image(format="png", layout=square), "bars": ipw.HTML()}
+    view = {"curves": ipw.HTML(), "image": ipw.Image(format="png", layout=square), "bars": ipw.HTML()}
 
-    def draw(garment: int, number: int, change: str) -> dict[str, bytes | str]:
-        of_class = (labels == garment).nonzero().flatten()
-        picture = CHANGES[change](images[of_class[number % len(of_class)]])
+    def draw(item: int, number: int, change: str) -> dict[str, bytes | str]:
+        of_class = (labels == item).nonzero().flatten()
+        image = CHANGES[change](images[of_class[number % len(of_class)]])
         with inference(live.model):
-            probabilities = live.model(picture[None]).softmax(dim=1)[0].tolist()
+            probabilities = live.model(image[None]).softmax(dim=1)[0].tolist()
         button.description = "Stop" if live.thread.is_alive() and not live.stopping.is_set() else "Train"
-        bars = _html_bars(dict(zip(CLASSES, probabilities, strict=True)), CLASSES[garment])
-        return {"curves": _curves(live.losses, live.accuracies), "picture": png(picture[0], zoom=8), "bars": bars}
+        bars = _html_bars(dict(zip(CLASSES, probabilities, strict=True)), CLASSES[item])
+        return {"curves": _curves(live.losses, live.accuracies), "image": png(image[0], zoom=8), "bars": bars}
 
     update = connect(controls, view, draw)
 
@@ -267,12 +454,12 @@ def training_explorer(
     fresh.on_click(renew)
     rate.observe(renew, "value")
     rows = [ipw.HBox([button, fresh, rate]), view["curves"], ipw.HBox(list(controls.values()))]
-    return ipw.VBox([*rows, ipw.HBox([view["picture"], view["bars"]])])
+    return ipw.VBox([*rows, ipw.HBox([view["image"], view["bars"]])])
 
 
-def _garment_controls() -> dict[str, ipw.Widget]:
+def _item_controls() -> dict[str, ipw.Widget]:
     return {
-        "garment": ipw.Dropdown(options=[(name, i) for i, name in enumerate(CLASSES)], description="garment"),
+        "item": ipw.Dropdown(options=[(name, i) for i, name in enumerate(CLASSES)], description="item"),
         "number": ipw.IntSlider(0, 0, 999, description="number"),
         "change": ipw.Dropdown(options=list(CHANGES), description="shown"),
     }
@@ -283,7 +470,7 @@ def _curves(losses: list[float], accuracies: list[float]) -> str:
     last = f": {losses[-1]:.3f}" if losses else ""
     percent = f": {accuracies[-1]:.1%}" if accuracies else ""
     lines = _svg_line(losses, 2.5, f"training loss{last}") + _svg_line(accuracies, 1, f"test accuracy{percent}")
-    return f"{lines}<p>{len(losses) * ROUND * 128:,} pictures seen</p>"
+    return f"{lines}<p>{len(losses) * ROUND * 128:,} images seen</p>"
 
 
 def _svg_line(values: list[float], top: float, title: str) -> str:

@@ -10,9 +10,20 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, conv2d
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from helpers.lessons.checking import CORRECT, Case, check_function, difference, report, verdict
+from helpers.lessons.checking import (
+    CORRECT,
+    NOT_YET,
+    Case,
+    compare,
+    difference,
+    is_function,
+    judge,
+    report,
+    run,
+    to_numbers,
+)
 from helpers.lessons.explorer import BOX_COLOR, connect, encode
 from helpers.models import Normalize
 from helpers.plotting import axes_grid
@@ -93,8 +104,8 @@ def descent_paths(
     """Paths down a surface, each on its own map of contour lines, a dot for each step.
 
     Args:
-        heights: ``(H, W)``, row 0 at the least y.
-        extent: of ``heights``: least x, largest x, least y, largest y.
+        heights: ``(H, W)``, row 0 at the smallest y.
+        extent: of ``heights``: smallest x, largest x, smallest y, largest y.
         paths: by name, each ``(steps + 1, 2)`` of x and y; they begin at a square and end at a star.
         levels: the heights of the contour lines.
         columns: maps in a row.
@@ -132,102 +143,263 @@ def strip_plot(values: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str)
 
 
 def check_dropout(answer: Callable) -> None:
-    """Checks ``answer(x, p, training)``: single values are dropped, and what is kept is scaled up."""
-    _check_dropout(answer, (40, 50), whole=1)
+    """Checks ``answer(x, p, training)`` for ``x`` of any shape: values are dropped, the others divided by 1 − p."""
+    _check_dropout(answer, "value", "x.shape", [(20, 10, 12), (1500,), (50, 30)])
 
 
 def check_dropout2d(answer: Callable) -> None:
-    """Checks ``answer(x, p, training)`` for ``(N, C, H, W)``: whole maps are dropped, and what is kept is scaled up."""
-    _check_dropout(answer, (40, 50, 3, 4), whole=12)
+    """Checks ``answer(x, p, training)`` for ``(N, C, H, W)``: whole maps are dropped, the others divided by 1 − p."""
+    _check_dropout(answer, "map", "(N, C, 1, 1)", [(40, 30, 3, 4), (1, 900, 2, 2)])
 
 
-def _check_dropout(answer: Callable, shape: tuple[int, ...], whole: int) -> None:
-    x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) + 1
-    hint = "Outside training nothing is dropped, and nothing scaled."
-    if not verdict(lambda: answer(x, 0.25, False), lambda got: (fault := difference(got, x)) and f"{fault} {hint}"):
+def _check_dropout(answer: Callable, unit: str, draw: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Checks what is random: ``unit`` is what is dropped as a whole, ``draw`` the shape of the random numbers."""
+    if not is_function(answer):
         return
-    for p in (0.25, 0.8):
-        if not verdict(partial(answer, x, p, True), partial(_dropout_fault, x=x, p=p, whole=whole)):
+    generator = torch.Generator().manual_seed(0)
+    inputs = [(torch.rand(shape, generator=generator) + 1) * (-1) ** torch.arange(shape[-1]) for shape in shapes]
+    x = inputs[0]
+    outcomes = {training: run(answer, (x, 0.25, training)) for training in (True, False)}
+    missing = [training for training, outcome in outcomes.items() if outcome.is_missing]
+    if len(missing) == 1:
+        return report(NOT_YET, f"with training={missing[0]}, your function gives nothing back: return it there, too.")
+    changes = [outcome.value is not None and difference(outcome.value, x) for outcome in outcomes.values()]
+    if changes[0] == "" and changes[1]:
+        return report(NOT_YET, "your function drops with training=False, not with True: it is the other way round.")
+    for x, p in ((x, p) for x in inputs for p in (0.25, 0.8)):
+        fault = partial(_dropout_fault, x=x, p=p, unit=unit, draw=draw)
+        if not judge(answer, (x, p, True), fault, f"The random numbers need the shape {draw}."):
             return
-    report(CORRECT, "the right share is dropped, and the rest scaled up; outside training nothing happens.")
+    leaves = "changes x with training=False; it must give it as it is then: nothing dropped, nothing scaled."
+    if not judge(answer, (x, 0.25, False), lambda got: leaves if difference(got, x) else ""):
+        return
+    if judge(lambda *given: tuple(answer(*given) for _ in range(5)), (x, 0.25, True), partial(_draw_fault, unit=unit)):
+        report(CORRECT, f"each {unit} is dropped with probability p, and the rest scaled up, in training only.")
 
 
-def _dropout_fault(got: Any, *, x: Tensor, p: float, whole: int) -> str:
-    if not isinstance(got, Tensor) or got.shape != x.shape:
-        return f"gave no tensor of the input's shape {tuple(x.shape)}."
-    kept = (got != 0).view(40, 50, whole)
-    if kept.any() and (fault := difference(got[got != 0], (x / (1 - p))[got != 0])):
-        return f"with p = {p} must divide what it keeps by 1 − p, but it {fault}"
-    if not torch.equal(kept.any(2), kept.all(2)):
-        return "drops parts of maps: draw one number for each map, and let it count for all of its pixels."
-    if len(kept.flatten(1).unique(dim=0)) == 1 or len(kept.transpose(0, 1).flatten(1).unique(dim=0)) == 1:
-        return "drops the same in every row, or in every column: draw a number of its own for each."
-    share = 1 - kept.float().mean().item()
-    if abs(share - p) > 0.1:
-        hint = "p is the probability to be dropped, not to be kept." if abs(share - 1 + p) < 0.1 else ""
+def _dropout_fault(got: Any, *, x: Tensor, p: float, unit: str, draw: str) -> str:
+    numbers = to_numbers(got)
+    if numbers.shape != x.shape or not numbers.isfinite().all():
+        return difference(numbers, x)
+    kept = numbers != 0
+    if what := _shared_draw(kept, unit):
+        return f"drops {what} with p = {p}: draw one random number for each {unit}, in the shape {draw}."
+    share = 1 - kept.double().mean().item()
+    known = {
+        1 - p: "p is the probability of being dropped, not of being kept.",
+        0.5: "The share must depend on p.",
+        float(torch.special.ndtr(torch.tensor(p))): "torch.randn is normal: torch.rand draws evenly from [0, 1).",
+    }
+    if abs(share - p) > 0.06:
+        hint = next((hint for value, hint in known.items() if abs(share - value) < 0.05), f"A share of {p} is wanted.")
         return f"with p = {p} dropped a share of {share:.2f}. {hint}"
+    if difference(got, torch.where(kept, x / (1 - p), 0)):
+        said = _scale_fault((numbers / x)[kept], numbers[kept], p, 1 - share)
+        return f"with p = {p} {said} Divide what is kept by 1 − p."
+    return ""
+
+
+def _shared_draw(kept: Tensor, unit: str) -> str:
+    """What is dropped together that has draws of its own; "" where nothing is."""
+    if kept.all() or not kept.any():
+        return "nothing" if kept.all() else "everything"
+    same = [kept.shape[dim] > 1 and bool((kept == kept.narrow(dim, 0, 1)).all()) for dim in range(kept.ndim)]
+    if unit == "value":
+        return f"all values along dimension {same.index(True)} together" if any(same) else ""
+    if not (same[2] and same[3]):
+        return (
+            f"single {'rows of pixels' if same[3] else 'columns of pixels' if same[2] else 'pixels'}, not whole maps,"
+        )
+    return "the same maps in every image" if same[0] else "all maps of an image together" if same[1] else ""
+
+
+def _scale_fault(ratio: Tensor, numbers: Tensor, p: float, kept: float) -> str:
+    factor = ratio.median().item()
+    if (ratio - factor).abs().max() > 1e-2 * abs(factor):
+        is_mask = bool((numbers == numbers[0]).all())
+        return "gives the mask without x: multiply x by it." if is_mask else "changes the values that it keeps."
+    known = {
+        "leaves what it keeps as it was.": 1.0,
+        "divides what it keeps by p.": 1 / p,
+        "multiplies what it keeps by 1 − p.": 1 - p,
+        "multiplies what it keeps by p.": p,
+        "scales what it keeps twice.": 1 / (1 - p) ** 2,
+        "scales by the share that was really kept, which is random.": 1 / kept,
+    }
+    said = [words for words, value in known.items() if abs(factor - value) < 1e-3 * value]
+    return said[0] if said else f"multiplies what it keeps by {factor:.4g}."
+
+
+def _draw_fault(results: Sequence[Any], *, unit: str) -> str:
+    kept = [to_numbers(result) != 0 for result in results]
+    if all(torch.equal(kept[0], other) for other in kept):
+        return f"drops the same {unit}s in each call: draw new random numbers each time, without a seed."
+    if len({int(mask.sum()) for mask in kept}) == 1:
+        return f"always drops the same number of {unit}s: each is dropped with probability p, whatever the others are."
     return ""
 
 
 def check_momentum_step(answer: Callable) -> None:
-    """Checks ``answer(weight, gradient, velocity, learning_rate, momentum)`` against four steps of torch's SGD."""
-    gradients = torch.tensor([1.0, 1.0, -2.0, 0.0])
+    """Checks ``answer(weight, gradient, velocity, learning_rate, momentum)``: the new weight and the new velocity."""
+    generator = torch.Generator().manual_seed(0)
+    right = _linear_step(lambda r, m: (-r * m, -r, m, 1))
+    compare(
+        answer,
+        right,
+        [
+            Case(
+                (*(torch.randn((3, *shape), generator=generator) * scale).round(decimals=1) + 0.0, rate, momentum), hint
+            )
+            for shape, scale, rate, momentum, hint in (
+                ((1,), torch.tensor([[1.0], [1.0], [0.0]]), 0.1, 0.9, "From rest, the new velocity is the gradient."),
+                ((3,), 1, 0.25, 0.4, "The new velocity is momentum · velocity + gradient, and it moves the weight."),
+                ((2, 3), 3, 0.05, 0.7, "The same holds for tensors of any shape."),
+            )
+        ],
+        mistakes={say: _linear_step(coefficients) for say, coefficients in _MOMENTUM_MISTAKES.items()}
+        | {
+            "The velocity stands first: give the weight first, then the velocity.": lambda *given: right(*given)[::-1],
+            "The first is the weight's change alone: add it to the weight.": lambda w, *given: right(0 * w, *given),
+        },
+        diagnose=_said_of_halves(
+            "The new weight is right; the new velocity is momentum · velocity + gradient.",
+            "The new velocity is right; the new weight is weight − learning_rate · new velocity.",
+        ),
+    )
 
-    def four_steps(learning_rate: float, momentum: float) -> Tensor | None:
-        weights, weight, velocity = [], torch.tensor(1.0), torch.tensor(0.0)
-        for gradient in gradients:
-            if (got := answer(weight, gradient, velocity, learning_rate, momentum)) in (None, ...):
-                return None
-            weight, velocity = got
-            weights.append(weight)
-        return torch.stack(weights)
 
-    cases = []
-    for rate, momentum in ((0.1, 0.0), (0.1, 0.9), (0.5, 0.5)):
-        theirs, expected = torch.tensor(1.0), []
-        optimizer = torch.optim.SGD([theirs], lr=rate, momentum=momentum)
-        for theirs.grad in gradients:
-            optimizer.step()
-            expected.append(theirs.clone())
-        cases.append(Case((rate, momentum), torch.stack(expected), _MOMENTUM_HINT))
-    check_function(four_steps, cases)
+def _linear_step(coefficients: Callable[[float, float], tuple[float, ...]]) -> Callable[..., tuple[Tensor, Tensor]]:
+    """A step to weight + a · velocity + b · gradient, with the new velocity c · velocity + d · gradient."""
+
+    def step(weight: Tensor, gradient: Tensor, velocity: Tensor, rate: float, momentum: float) -> tuple[Tensor, Tensor]:
+        a, b, c, d = coefficients(rate, momentum)
+        return weight + a * velocity + b * gradient, c * velocity + d * gradient
+
+    return step
 
 
-_MOMENTUM_HINT = "These are the weights after four steps with this rate and momentum. In torch the new velocity is "
+_MOMENTUM_MISTAKES: dict[str, Callable[[float, float], tuple[float, ...]]] = {  # a, b, c, d of a linear step
+    "The weight moves by the old velocity: compute the new one first.": lambda r, m: (-r, 0, m, 1),
+    "The old velocity is given back: give the new one.": lambda r, m: (-r * m, -r, 1, 0),
+    "The weight goes up: subtract learning_rate · velocity (the sign).": lambda r, m: (r * m, r, m, 1),
+    "The learning rate is missing: subtract learning_rate · velocity.": lambda r, m: (-m, -1, m, 1),
+    "It is Nesterov's momentum: move by the new velocity alone.": lambda r, m: (-r * m * m, -r * (1 + m), m, 1),
+    "In torch the velocity holds no learning rate and no minus.": lambda r, m: (m, -r, m, -r),
+    "In torch the velocity holds no learning rate: multiply by it afterwards.": lambda r, m: (-m, -r, m, r),
+    "The learning rate is used twice: the velocity holds none.": lambda r, m: (-r * m, -r * r, m, r),
+    "The learning rate multiplies all of the new velocity.": lambda r, m: (-m, -r, m, 1),
+    "The gradient counts in full, not times 1 − momentum.": lambda r, m: (-r * m, -r * (1 - m), m, 1 - m),
+    "The velocity is momentum · velocity + gradient, no average.": lambda r, m: (-r * (1 - m), -r * m, 1 - m, m),
+    "The old velocity must be multiplied by momentum.": lambda r, m: (-r, -r, 1, 1),
+    "The old velocity is left out: add momentum · velocity.": lambda r, m: (0, -r, 0, 1),
+    "The weight moves by the gradient alone: move it by the new velocity.": lambda r, m: (0, -r, m, 1),
+    "momentum belongs to the old velocity, not to the gradient.": lambda r, m: (-r, -r * m, 1, m),
+    "momentum belongs to the old velocity alone, not to the gradient, too.": lambda r, m: (-r * m, -r * m, m, m),
+    "The gradient counts twice: it is in the new velocity already.": lambda r, m: (-r * m, -2 * r, m, 1),
+    "The step is divided by 1 − momentum: it is learning_rate · velocity.": lambda r, m: (
+        *(-r * m / (1 - m), -r / (1 - m)),
+        *(m, 1),
+    ),
+    "The velocity has the other sign: add the gradient, then subtract.": lambda r, m: (r * m, -r, m, -1),
+    "The gradient is subtracted from the velocity: add it.": lambda r, m: (-r * m, r, m, -1),
+    "The old velocity is subtracted: add momentum · velocity.": lambda r, m: (r * m, -r, -m, 1),
+}
 
 
-_MOMENTUM_HINT += "momentum · velocity + gradient, and the weight goes down by rate · new velocity."
+def _said_of_halves(if_first: str, if_second: str) -> Callable[..., str]:
+    """A diagnosis of two results: what to say if the first alone is right, and if the second alone is."""
+
+    def diagnose(got: tuple, expected: tuple, *_: Any) -> str:
+        right = [not difference(*pair) for pair in zip(got, expected, strict=True)]
+        return if_first if right[0] else if_second if right[1] else ""
+
+    return diagnose
 
 
 def check_folded_batch_norm(answer: Callable) -> None:
-    """Checks ``answer(weight, bias, mean, var, gamma, beta)`` against a convolution followed by ``batch_norm``."""
-    generator, cases = torch.Generator().manual_seed(0), []
-    for out, channels, hint in (
-        (1, 1, "The old bias is normalised and scaled, too: (bias − mean) · scale + beta."),
-        (3, 2, "Each filter has its own scale: scale.view(-1, 1, 1, 1) * weight."),
+    """Checks ``answer(weight, bias, mean, var, gamma, beta)`` against torch's folding."""
+    generator = torch.Generator().manual_seed(0)
+    cases = []
+    for out, channels, kernel, variance, shift, hint in (
+        (1, 1, (3, 3), 0.5, 0, "Without bias, mean and beta, the weight alone is scaled, by gamma / √(var + 0.00001)."),
+        (1, 1, (3, 3), 0.5, 1, "The new bias is (bias − mean) · scale + beta, with the scale of the weight."),
+        (2, 2, (2, 2), 2.0, 1, "Each filter has its own scale: scale.view(-1, 1, 1, 1) * weight."),
+        (3, 2, (2, 3), 0.5, 1, "Each filter has its own scale: scale.view(-1, 1, 1, 1) * weight."),
+        (3, 4, (1, 2), 2e-4, 1, "The variances are tiny here: 0.00001 is added to them, and the root comes after."),
     ):
-        x, weight = torch.randn(2, channels, 4, 4), torch.randn(out, channels, 3, 3, generator=generator)
-        bias, mean, gamma, beta = torch.randn(4, out, generator=generator)
-        var = torch.rand(out, generator=generator) + 0.5
-        expected = batch_norm(conv2d(x, weight, bias), mean, var, gamma, beta, eps=1e-5)
-        cases.append(Case((x, weight, bias, mean, var, gamma, beta), expected, hint))
+        weight, var = torch.randn(out, channels, *kernel, generator=generator), torch.rand(out, generator=generator)
+        bias, mean, beta, gamma = (torch.randn(4, out, generator=generator) * 2).round(decimals=1) + 0.1
+        bias, mean, beta = (shift * numbers + 0.0 for numbers in (bias, mean, beta))
+        cases.append(Case((weight, bias, mean, variance * (1 + var), gamma, beta), hint))
+    compare(
+        answer,
+        lambda w, b, m, v, g, t: fuse_conv_bn_weights(w, b, m, v, 1e-5, g, t),
+        cases,
+        mistakes={say: partial(_fold, scale=scale) for say, scale in _SCALE_MISTAKES.items()}
+        | {say: partial(_fold, shift=shift) for say, shift in _SHIFT_MISTAKES.items()}
+        | {
+            "The bias stands first: give the weight first, then the bias.": lambda *given: _fold(*given)[::-1],
+            "The weight is as it was: multiply each filter by its scale.": lambda *given: (given[0], _fold(*given)[1]),
+            "The scale belongs to the output channels: scale.view(-1, 1, 1, 1).": partial(_fold, view=(1, -1, 1, 1)),
+            "The scale belongs to the first dimension: scale.view(-1, 1, 1, 1).": partial(_fold, view=(-1,)),
+        },
+        diagnose=_said_of_halves(
+            "The weight is right; the bias becomes (bias − mean) · scale + beta.",
+            "The bias is right; each filter of the weight is multiplied by gamma / √(var + 0.00001).",
+        ),
+    )
 
-    def folded(x: Tensor, *numbers: Tensor) -> Tensor | None:
-        got = answer(*numbers)
-        return None if got in (None, ...) else conv2d(x, *got)
 
-    check_function(folded, cases)
+def _scale(var: Tensor, gamma: Tensor) -> Tensor:
+    return gamma / (var + 1e-5).sqrt()
 
 
-EXTENT = (-4.0, 4.5, -2.2, 2.2)  # of the marble's surface: least x, largest x, least y, largest y
+def _shift(bias: Tensor, mean: Tensor, scale: Tensor, beta: Tensor) -> Tensor:
+    return (bias - mean) * scale + beta
 
 
+def _fold(
+    *given: Tensor, scale: Callable = _scale, shift: Callable = _shift, view: Sequence[int] = (-1, 1, 1, 1)
+) -> tuple[Tensor, Tensor]:
+    weight, bias, mean, var, gamma, beta = given
+    factors = scale(var, gamma)
+    return weight * factors.view(view), shift(bias, mean, factors, beta)
+
+
+_SCALE_MISTAKES: dict[str, Callable[..., Tensor]] = {
+    "0.00001 is added outside the root: √(var + 0.00001).": lambda v, g: g / (v.sqrt() + 1e-5),
+    "0.00001 is missing under the root: √(var + 0.00001).": lambda v, g: g / v.sqrt(),
+    "0.00001 is added under the root, and not squared before.": lambda v, g: g / (v + 1e-10).sqrt(),
+    "It is 0.00001 that is added to the variance, not 0.001.": lambda v, g: g / (v + 1e-3).sqrt(),
+    "var is the variance: divide by its root, √(var + 0.00001).": lambda v, g: g / (v + 1e-5),
+    "var is the variance, not the standard deviation: no square; take its root.": lambda v, g: g / (v**2 + 1e-5).sqrt(),
+    "Divide by the root of the variance; do not multiply by it.": lambda v, g: g * (v + 1e-5).sqrt(),
+    "gamma is missing: the scale is gamma / √(var + 0.00001).": lambda v, g: _scale(v, torch.ones_like(g)),
+    "gamma multiplies; do not divide by it.": lambda v, g: 1 / (g * (v + 1e-5).sqrt()),
+    "gamma comes twice: the scale is gamma / √(var + 0.00001).": lambda v, g: g * _scale(v, g),
+    "The scale is upside down: gamma / √(var + 0.00001).": lambda v, g: 1 / _scale(v, g),
+}
+_SHIFT_MISTAKES: dict[str, Callable[..., Tensor]] = {
+    "The old bias must be scaled, too: (bias − mean) · scale + beta.": lambda b, m, s, t: b - m * s + t,
+    "beta is missing in the bias: (bias − mean) · scale + beta.": lambda b, m, s, t: (b - m) * s,
+    "beta is subtracted from the bias: add it.": lambda b, m, s, t: (b - m) * s - t,
+    "beta is scaled, too; add it after the scaling of the bias.": lambda b, m, s, t: (b - m + t) * s,
+    "The mean is added; subtract it from the bias: bias − mean (the sign).": lambda b, m, s, t: (b + m) * s + t,
+    "The mean must be scaled like the bias: (bias − mean) · scale + beta.": lambda b, m, s, t: b * s - m + t,
+    "The bias and the mean must be scaled, too: (bias − mean) · scale + beta.": lambda b, m, s, t: b - m + t,
+    "The mean is missing in the bias: (bias − mean) · scale + beta.": lambda b, m, s, t: b * s + t,
+    "The signs are exchanged: the bias less the mean, bias − mean.": lambda b, m, s, t: (m - b) * s + t,
+    "The old bias is left out: (bias − mean) · scale + beta.": lambda b, m, s, t: t - m * s,
+    "Only beta is given as bias: (bias − mean) · scale + beta.": lambda b, m, s, t: t,
+    "The bias is as it was: it becomes (bias − mean) · scale + beta.": lambda b, m, s, t: b,
+    "The bias is scaled only: subtract the mean before, and add beta after.": lambda b, m, s, t: b * s,
+    "The bias is divided by the scale; multiply: (bias − mean) · scale + beta.": lambda b, m, s, t: (b - m) / s + t,
+}
+
+
+EXTENT = (-4.0, 4.5, -2.2, 2.2)  # of the marble's surface: smallest x, largest x, smallest y, largest y
 PIXELS = 80  # for a length of 1
-
-
 START = (-3.2, 1.0)
-
-
 LEVELS = (0.02, 0.1, 0.2, 0.29, 0.33, 0.5, 1, 2, 4, 8, 16, 32)  # heights of the contour lines
 
 
@@ -239,7 +411,7 @@ def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, 
         "momentum": ipw.FloatSlider(momentum, min=0, max=0.99, step=0.01, description="momentum"),
         "steps": ipw.IntSlider(60, 0, 100, description="steps"),
     }
-    background = _contour_picture()
+    background = _contour_map()
 
     def draw(optimizer: str, learning_rate: float, momentum: float, steps: int) -> dict[str, bytes | str]:
         path = descend(
@@ -263,7 +435,7 @@ MARBLES: dict[str, Callable[[list[Tensor], float, float], torch.optim.Optimizer]
 }
 
 
-def _contour_picture() -> np.ndarray:
+def _contour_map() -> np.ndarray:
     """The surface from above, ``(H, W, 3)``: low ground dark, a line wherever the height passes a level."""
     left, right, bottom, top = EXTENT
     ys = torch.linspace(top, bottom, round((top - bottom) * PIXELS))

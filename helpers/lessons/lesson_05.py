@@ -12,59 +12,208 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from helpers import features, images, pretrained
-from helpers.lessons.checking import CORRECT, Case, check_function, difference, report, verdict
+from helpers.lessons.checking import Case, compare
 from helpers.lessons.explorer import BOX_COLOR, connect, encode, png
 
 
+class Branched(nn.Module):
+    """A network whose forward pass is no chain of its children."""
+
+    def __init__(self, layer: nn.Module, after: nn.Module) -> None:
+        super().__init__()
+        self.before, self.layer, self.after = nn.AvgPool2d(3, stride=1, padding=1), layer, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to what ``after`` makes of the layer's output."""
+        return self.after(self.layer(x + self.before(x)))
+
+
 def check_recorded_output(answer: Callable) -> None:
-    """Checks ``answer(model, layer, pictures)``: the layer's own output, and no hook left behind."""
+    """Checks ``answer(model, layer, batch)``: the layer's own output, with the model left as it was."""
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randn(2, 1, 6, 5, generator=generator)
-    for inplace, hint in (
-        (False, "It is the output that is wanted, what the hook gets as its third argument."),
-        (True, "The next layer here is nn.ReLU(inplace=True), which overwrites what you recorded: keep a clone."),
+    layers, cases = [nn.Conv2d(1, 3, 3) for _ in range(6)], []
+    for parameter in nn.Sequential(*layers).parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+    layers[2].register_forward_hook(lambda *_: None)
+    pool, in_place = nn.AvgPool2d(2, stride=1), nn.ReLU(inplace=True)
+    inner = nn.Sequential(pool, nn.Sequential(layers[4], in_place))
+    deep = nn.Sequential(nn.Conv2d(1, 1, 1), inner, nn.Conv2d(3, 3, 1), nn.Flatten())
+    for model, layer, hint in (
+        (nn.Sequential(pool, layers[0], nn.ReLU()), layers[0], "A hook on layer gets its output as third argument."),
+        (nn.Sequential(pool, layers[1], in_place), layers[1], "The next layer works in place: keep output.clone()."),
+        (Branched(layers[2], nn.ReLU()).eval(), layers[2], "Call model itself; its forward pass is no chain."),
+        (Branched(layers[3], in_place), layers[3], "Call model itself, and keep output.clone()."),
+        (deep, layers[4], "layer lies deep inside model: set the hook on layer itself, and call model."),
     ):
-        layer, below = nn.Conv2d(1, 3, 3), nn.AvgPool2d(2, stride=1)
-        model, expected = nn.Sequential(below, layer, nn.ReLU(inplace=inplace)), layer(below(pictures)).detach()
+        cases.append(Case((model, layer, torch.randn(2, 1, 6, 5, generator=generator)), hint))
+    compare(
+        answer,
+        _record,
+        cases,
+        mistakes={
+            "The next layer works in place and overwrites what was kept: the hook must keep output.clone(), "
+            "and return nothing (what it returns replaces the output).": partial(
+                _record, keep=lambda _, output: output
+            ),
+            "It is what goes into the layer; its output is the hook's third argument.": partial(
+                _record, keep=lambda inputs, _: inputs[0].clone()
+            ),
+            "It is the output of the next layer, ReLU.": lambda *given: _record(*given).relu(),
+            "It is the output of the whole model: set the hook on layer.": lambda model, layer, batch: model(batch),
+            "layer gets the output of the layers before it, not batch: call model.": lambda model, layer, batch: layer(
+                batch
+            ),
+            "Call model itself, with a hook on layer: its forward need not call its children one after the other, "
+            "and layer may lie deeper inside.": _chain,
+            "It is a list, or has an axis too many: give the tensor in it.": lambda *given: [_record(*given)],
+            "It is for the first image only: give it for the whole batch.": lambda *given: _record(*given)[0],
+        },
+    )
 
-        def fault(got: Any, expected: Tensor = expected, model: nn.Module = model, hint: str = hint) -> str:
-            if isinstance(got, (list, tuple)):
-                return "gave a list; give its first element, the tensor."
-            if wrong := difference(got, expected):
-                return f"{wrong} {hint}"
-            left = sum(len(module._forward_hooks) for module in model.modules())
-            return f"left {left} hook on the model: call handle.remove(), in a finally block." if left else ""
 
-        if not verdict(partial(answer, model, layer, pictures), fault):
-            return
-    report(CORRECT, "the layer's own output, also where the next layer works in place, and no hook is left.")
+def _record(
+    model: nn.Module,
+    layer: nn.Module,
+    batch: Tensor,
+    keep: Callable[[tuple, Tensor], Tensor] = lambda _, output: output.clone(),
+) -> Tensor:
+    kept = []
+    with layer.register_forward_hook(lambda _, inputs, output: kept.append(keep(inputs, output))):
+        model(batch)
+    return kept[0]
+
+
+def _chain(model: nn.Module, layer: nn.Module, batch: Tensor) -> Tensor:
+    children = list(model.children())
+    return nn.Sequential(*children[: children.index(layer) + 1])(batch)
 
 
 def check_second_layer_map(answer: Callable) -> None:
     """Checks ``answer(maps, weight, bias, channel)`` for ``(C, H, W)`` against one channel of ``conv2d``."""
     generator, cases = torch.Generator().manual_seed(0), []
-    for channels, out, bias, channel, hint in (
-        (1, 1, 0.0, 0, "With one map and one filter it is one cross-correlation: no padding, no ReLU."),
-        (1, 2, 1.0, 1, "Add the bias of this channel, bias[channel], once."),
-        (3, 2, 0.0, 0, "Sum over all input maps: weight[channel, i] slides over maps[i]."),
-        (4, 3, 1.0, 2, "The bias is added once, not once for each input map."),
+    for channels, out, kernel, shift, channel, hint in (
+        (3, 3, (3, 3), 0, 0, "Sum over the input maps: weight[channel, i] slides over maps[i]. No padding, no ReLU."),
+        (4, 4, (3, 3), 0, 2, "channel chooses the kernels: weight[channel, i] for maps[i]."),
+        (3, 5, (2, 3), 0, 1, "The kernels may have any size, and there may be more channels out than in."),
+        (4, 3, (3, 3), 1, 2, "Add bias[channel], once."),
+        (1, 2, (3, 2), 1, 1, "With one input map there is one kernel, and the bias."),
+        (2, 2, (6, 3), 1, 0, "A map one pixel high keeps both its axes, (1, W')."),
     ):
-        maps = torch.randn(channels, 6, 7, generator=generator)
-        weight = torch.randn(out, channels, 3, 3, generator=generator)
-        biases = bias * torch.randn(out, generator=generator)
-        expected = conv2d(maps[None], weight, biases)[0, channel]
-        cases.append(Case((maps, weight, biases, channel), expected, hint))
-    check_function(answer, cases)
+        maps, weight, bias = (
+            torch.randn(shape, generator=generator) for shape in ((channels, 6, 7), (out, channels, *kernel), (out,))
+        )
+        cases.append(Case((maps, weight, shift * bias, channel), hint))
+
+    def result(maps: Tensor, weight: Tensor, bias: Tensor, channel: int, **options: Any) -> Tensor:
+        return conv2d(maps[None], weight, bias, **options)[0, channel]
+
+    compare(
+        answer,
+        result,
+        cases,
+        mistakes={
+            "The bias is missing: add bias[channel].": lambda m, w, b, c: result(m, w, 0 * b, c),
+            "The bias is added once for each input map: add it once.": lambda m, w, b, c: result(m, w, len(m) * b, c),
+            "It is the bias of channel 0: add bias[channel].": lambda m, w, b, c: result(m, w, b[:1].expand_as(b), c),
+            "All biases are added: add bias[channel] alone.": lambda m, w, b, c: result(m, w, 0 * b, c) + b.sum(),
+            "The bias is subtracted: add it.": lambda m, w, b, c: result(m, w, -b, c),
+            "All input maps get the first slice; maps[i] has its own, weight[channel, i].": (
+                lambda m, w, b, c: result(m, w[:, :1].expand_as(w), b, c)
+            ),
+            "The indices of weight are exchanged: weight[channel, i] slides over maps[i].": (
+                lambda m, w, b, c: result(m, w.transpose(0, 1), 0 * w[0, :, 0, 0], c) + b[c]
+            ),
+            "channel is not used: it chooses weight[channel] and bias[channel].": lambda m, w, b, c: result(m, w, b, 0),
+            "It is the mean over the input maps: sum them.": lambda m, w, b, c: result(m, w / len(m), b, c),
+            "The sum, bias and all, is divided by C: it is a sum, no mean.": lambda m, w, b, c: (
+                result(m, w, b, c) / len(m)
+            ),
+            "Map 0 is left out: sum over all C input maps.": lambda m, w, b, c: result(m[1:], w[:, 1:], b, c),
+            "The last map is left out: sum over all C input maps.": lambda m, w, b, c: result(m[:-1], w[:, :-1], b, c),
+            "It is map 0 alone: sum over all C input maps.": lambda m, w, b, c: result(m[:1], w[:, :1], b, c),
+            "Only the last map counts: add the maps up.": lambda m, w, b, c: result(m[-1:], w[:, -1:], b, c),
+            "Maps and kernels are summed before; each kernel slides over its own map, then sum.": (
+                lambda m, w, b, c: result(m.sum(0)[None], w.sum(1, keepdim=True), b, c)
+            ),
+            "A ReLU comes after it, which cuts off what is negative: leave it out.": lambda *given: result(
+                *given
+            ).relu(),
+            "The kernel is turned round: slide it as it is, as F.conv2d does.": (
+                lambda m, w, b, c: result(m, w.flip(2, 3), b, c)
+            ),
+            "There is padding: the kernel stays inside the map (padding=0).": partial(result, padding=1),
+            "It holds all channels: give the map of one, [channel].": lambda m, w, b, c: conv2d(m[None], w, b)[0],
+            "All channels are summed: give the map of one, weight[channel].": (
+                lambda m, w, b, c: conv2d(m[None], w, b)[0].sum(0)
+            ),
+        },
+    )
 
 
 def check_dead_channels(answer: Callable) -> None:
-    """Checks ``answer(maps)``: how many channels of ``(N, C, H, W)`` are above zero nowhere in any picture."""
-    maps = torch.zeros(3, 4, 2, 2)
-    cases = [Case((maps[:1, :1],), 1, "A channel that is zero everywhere is dead.")]
-    maps[1, 0, 0, 1], maps[2, 3] = 0.5, 2
-    cases.append(Case((maps,), 2, "A channel that answers to one picture, at one place, is alive."))
-    cases.append(Case((maps[:, :, :1, :1] - 1,), 3, "Before ReLU, values below zero do not count as alive."))
-    check_function(answer, cases)
+    """Checks ``answer(maps)``: how many channels of ``(N, C, H, W)`` are above zero nowhere in the whole batch."""
+    generator = torch.Generator().manual_seed(0)
+    one, signed, several = torch.zeros(1, 11, 2, 3), -torch.ones(1, 14, 3, 2), torch.zeros(3, 13, 2, 2)
+    one[0, 1], one[0, 6:8], one[0, 3, 0, 1] = 0.5, 1, 2
+    signed[0, :5], signed[0, 6:8, 2, 0], signed[0, 8] = 0, 1, 2  # 6 and 7 are alive, though their sums are below zero
+    several[0, 1], several[1, 2, 0, 1], several[1:, 4], several[2, 5], several[2, 6], several[:, 7] = 1, 2, 3, 4, 1, 1
+    pair = torch.zeros(2, 2, 1, 2)
+    pair[:, 0] = 1
+    mixed = torch.randn(4, 30, 3, 4, generator=generator) - 2.4 + 0.4 * torch.randn(4, 30, 1, 1, generator=generator)
+    mixed[:, ::5], mixed[2, 5, 1, 1] = 0, 1e-4
+
+    compare(
+        answer,
+        _count_dead,
+        [
+            Case((one,), "A channel that is zero everywhere is dead, and alive if one place is above zero."),
+            Case((signed,), "Without ReLU: what is zero or below everywhere is dead, one place above zero is life."),
+            Case((several,), "A channel that is above zero in one image of the batch is alive."),
+            Case((pair,), "Only the second channel is dead."),
+            Case((mixed,), "Above zero is above zero, be it 0.0001."),
+        ],
+        mistakes={
+            "It is counted for each image by itself: a channel is dead if no image of the whole batch excites it.": (
+                lambda m: (m.amax((2, 3)) <= 0).sum()
+            ),
+            "Dead in some image is not enough: it must be so in all images of the batch.": (
+                lambda m: (m.amax((2, 3)) <= 0).any(0).sum()
+            ),
+            "Only the first image is looked at: take all N images of the batch.": lambda m: _count_dead(m[:1]),
+            "Only the last image is looked at: take all N images of the batch.": lambda m: _count_dead(m[-1:]),
+            "Numbers below zero cancel others in the sum or mean: ask for the maximum.": lambda m: _count_dead(
+                m.sum((0, 2, 3), keepdim=True)
+            ),
+            "Images cancel each other in the mean over the batch: ask for the maximum.": lambda m: _count_dead(
+                m.sum(0, keepdim=True)
+            ),
+            "Places cancel each other in the mean of a map: ask for the maximum.": lambda m: _count_dead(
+                m.sum((2, 3), keepdim=True)
+            ),
+            "Numbers below zero are not above zero either: ask for <= 0, not == 0.": lambda m: _count_dead(m.abs()),
+            "A channel that is zero everywhere is dead, too: <= 0, not < 0.": lambda m: (m.amax((0, 2, 3)) < 0).sum(),
+            "These are the living: count the dead.": lambda m: m.shape[1] - _count_dead(m),
+            "It is a share: give the number, a count.": lambda m: _count_dead(m) / m.shape[1],
+            "It says for each channel whether it is dead: count them (sum).": lambda m: m.amax((0, 2, 3)) <= 0,
+            "These are the numbers of the channels: give how many they are.": (
+                lambda m: (m.amax((0, 2, 3)) <= 0).nonzero().flatten()
+            ),
+            "One place at or below zero makes no channel dead: all must be (the maximum, not the minimum).": (
+                lambda m: _count_dead(-(-m).amax((0, 2, 3), keepdim=True))
+            ),
+            "It counts values: reduce over N, H and W first, then count channels.": lambda m: (m <= 0).sum(),
+            "It counts images: reduce over the dimensions 0, 2 and 3, and count channels.": (
+                lambda m: _count_dead(m.transpose(0, 1))
+            ),
+            "It counts places: reduce over the dimensions 0, 2 and 3, and count channels.": (
+                lambda m: (m.amax((0, 1)) <= 0).sum()
+            ),
+        },
+    )
+
+
+def _count_dead(maps: Tensor) -> Tensor:
+    return (maps.amax((0, 2, 3)) <= 0).sum()
 
 
 # Of the embedded network, from its first layer to its last before the class scores; all of them after ReLU.
@@ -76,9 +225,9 @@ def layer_explorer(photo: str = "chelsea", layer: str = "features.9") -> ipw.Wid
     for value, known in ((photo, images.SAMPLES), (layer, LAYERS)):
         if value not in known:
             raise ValueError(f"there is no {value!r}, only {', '.join(known)}")
-    model, pictures = pretrained.load(), torch.stack([images.square(images.sample(name)) for name in images.SAMPLES])
-    maps = features.activations(model, pictures, LAYERS)
-    fields = {name: _field_steps(model, name, pictures.shape[1:], maps[name].shape) for name in LAYERS}
+    model, photos = pretrained.load(), torch.stack([images.square(images.sample(name)) for name in images.SAMPLES])
+    maps = features.activations(model, photos, LAYERS)
+    fields = {name: _field_steps(model, name, photos.shape[1:], maps[name].shape) for name in LAYERS}
     numbers = {name: i for i, name in enumerate(images.SAMPLES)}
     controls = {
         "number": ipw.Dropdown(options=numbers, value=numbers[photo], description="photo"),
@@ -91,13 +240,13 @@ def layer_explorer(photo: str = "chelsea", layer: str = "features.9") -> ipw.Wid
         controls["channel"].max = maps[layer].shape[1] - 1
         channel = min(channel, controls["channel"].max)
         of_channel, field = maps[layer][:, channel], fields[layer][2 * channel // maps[layer].shape[1]]
-        return _layer_view(pictures[number], of_channel[number], of_channel.max().item(), *field)
+        return _layer_view(photos[number], of_channel[number], of_channel.max().item(), *field)
 
     connect(controls, view, draw)
     titles = ("photo, lit by the map", "map", "what the strongest unit sees")
     narrow = ipw.Layout(width="236px", align_items="flex-start")
     shown = zip(titles, list(view.values())[:3], strict=True)
-    columns = [ipw.VBox([ipw.HTML(title), picture], layout=narrow) for title, picture in shown]
+    columns = [ipw.VBox([ipw.HTML(title), image], layout=narrow) for title, image in shown]
     return ipw.VBox([ipw.HBox(list(controls.values())), ipw.HBox(columns), view["text"]])
 
 

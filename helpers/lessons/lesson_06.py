@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -11,36 +12,37 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from torch import Tensor
+from torch.nn.functional import normalize, pad
 
 from helpers.data import CLASSES
-from helpers.lessons.checking import Case, check_function
+from helpers.lessons.checking import Case, compare
 from helpers.lessons.explorer import BOX_COLOR, connect, encode, html_row, png
 from helpers.plotting import axes_grid
 
 
-def collage(pictures: Tensor, places: Tensor, width: int = 720) -> tuple[Tensor, Tensor]:
-    """Small pictures at their places in a plane, on white. One that would lie over an earlier one is left out.
+def collage(images: Tensor, places: Tensor, width: int = 720) -> tuple[Tensor, Tensor]:
+    """Small images at their places in a plane, on white. One that would lie over an earlier one is left out.
 
     Args:
-        pictures: ``(N, C, h, w)``.
+        images: ``(N, C, h, w)``.
         places: ``(N, 2)``, x to the right and y upwards, in any unit; both are scaled alike.
         width: of the canvas, in pixels.
 
     Returns:
-        The canvas ``(C, H, width)``, and row and column of the middle of each picture, left out or not, ``(N, 2)``.
+        The canvas ``(C, H, width)``, and row and column of the middle of each image, left out or not, ``(N, 2)``.
     """
-    if places.shape != (len(pictures), 2):
-        raise ValueError(f"places must have the shape ({len(pictures)}, 2), not {tuple(places.shape)}")
-    least, span = places.min(dim=0).values, places.max(dim=0).values - places.min(dim=0).values
-    x, y = ((places - least) * (width - pictures.shape[3]) / span[0].clamp(min=1e-9)).round().long().T
+    if places.shape != (len(images), 2):
+        raise ValueError(f"places must have the shape ({len(images)}, 2), not {tuple(places.shape)}")
+    smallest, span = places.min(dim=0).values, places.max(dim=0).values - places.min(dim=0).values
+    x, y = ((places - smallest) * (width - images.shape[3]) / span[0].clamp(min=1e-9)).round().long().T
     corners = torch.stack([y.max() - y, x], dim=1)
-    canvas = pictures.new_ones(pictures.shape[1], int(y.max()) + pictures.shape[2], width)
+    canvas = images.new_ones(images.shape[1], int(y.max()) + images.shape[2], width)
     free = torch.ones(canvas.shape[1:], dtype=torch.bool)
-    for picture, (top, left) in zip(pictures, corners.tolist(), strict=True):
-        rows, columns = slice(top, top + pictures.shape[2]), slice(left, left + pictures.shape[3])
+    for image, (top, left) in zip(images, corners.tolist(), strict=True):
+        rows, columns = slice(top, top + images.shape[2]), slice(left, left + images.shape[3])
         if free[rows, columns].all():
-            canvas[:, rows, columns], free[rows, columns] = picture, False
-    return canvas, corners + torch.tensor(pictures.shape[2:]) // 2
+            canvas[:, rows, columns], free[rows, columns] = image, False
+    return canvas, corners + torch.tensor(images.shape[2:]) // 2
 
 
 def class_scatter(
@@ -65,74 +67,232 @@ def class_scatter(
 
 def check_nearest_others(answer: Callable) -> None:
     """Checks ``answer(vectors, k)``, ``(N, D)`` to the numbers ``(N, k)`` of each one's nearest others."""
-    line, corner = torch.tensor([[0.0], [1.0], [3.0], [7.0]]), torch.tensor([[0.0, 0.0], [3.0, 3.0], [0.0, 5.0]])
-    twins = torch.tensor([[5.0, 5.0], [0.0, 0.0], [0.0, 0.0], [6.0, 5.0]])
-    cases = []
-    for vectors, k, hint in (
-        (line, 1, "Give the numbers (indices); each point is nearest to itself, so give that distance infinity."),
-        (corner, 1, "The distance is Euclidean: squares, summed, and a root."),
-        (line, 3, "The nearest comes first."),
-        (twins, 1, "Equal points are each other's nearest: leave out a point by its number, not the first in line."),
-        (torch.randn(12, 5, generator=torch.Generator().manual_seed(6)), 4, ""),
-    ):
-        far = (vectors[:, None] - vectors).norm(dim=2).fill_diagonal_(torch.inf)
-        cases.append(Case((vectors, k), far.topk(k, largest=False).indices, hint))
-    check_function(answer, cases)
+    generator = torch.Generator().manual_seed(6)
+    few = torch.tensor([[1.0, 1.0], [4.0, 4.5], [1.5, 6.0], [-3.0, 0.5], [7.0, -2.0]])
+    twins = torch.tensor([[5.0, 5.0], [1.0, 0.0], [1.0, 0.0], [6.0, 5.0]])
+    compare(
+        answer,
+        _nearest,
+        [
+            Case((few, 1), "Give the number (index) of the nearest other vector, by Euclidean distance, as (N, k)."),
+            Case((few, 3), "The nearest comes first, then the second nearest."),
+            Case((twins, 1), "Equal vectors are each other's nearest: leave out a vector by its number alone."),
+            Case((1e4 * few, 2), "Distances may be large."),
+            Case((torch.randn(12, 5, generator=generator) + 1, 4), "Any N, D and k < N must do."),
+        ],
+        mistakes={
+            "Each vector is among its own neighbours: give the distance to itself, on the diagonal, infinity.": (
+                lambda v, k: torch.cdist(v, v).argsort(stable=True)[:, :k]
+            ),
+            "The first column is dropped, but with equal vectors that may be the twin: exclude the diagonal.": (
+                lambda v, k: torch.cdist(v, v).argsort(stable=True)[:, 1 : k + 1]
+            ),
+            "An equal vector at distance 0 is lost: exclude the diagonal, not all zeros.": (
+                lambda v, k: (
+                    torch.cdist(v, v).masked_fill(torch.cdist(v, v) == 0, torch.inf).argsort(stable=True)[:, :k]
+                )
+            ),
+            "These are the farthest: largest=False in topk.": lambda v, k: _nearest(v, k, lambda v: -torch.cdist(v, v)),
+            "These are distances: give the indices of the neighbours.": (
+                lambda v, k: torch.cdist(v, v).sort().values[:, 1 : k + 1]
+            ),
+            "The numbers are shifted: where a vector was taken out, those behind it count one too low.": (
+                lambda v, k: _nearest(v, k) - (_nearest(v, k) > torch.arange(len(v))[:, None]).long()
+            ),
+            "They are sorted by number: the nearest must come first.": lambda v, k: _nearest(v, k).sort(1).values,
+            "The order is reversed: the nearest must come first.": lambda v, k: _nearest(v, k).flip(1),
+            "They count from 1: the numbers begin at 0.": lambda v, k: _nearest(v, k) + 1,
+            "These are the vectors: give their numbers, (N, k).": lambda v, k: v[_nearest(v, k)],
+            "The dot product is no distance; it favours long vectors.": lambda v, k: _nearest(v, k, lambda v: -v @ v.T),
+            "Cosine similarity is no distance: take the Euclidean one.": (
+                lambda v, k: _nearest(v, k, lambda v: -normalize(v) @ normalize(v).T)
+            ),
+            "It is the sum of absolute differences: the Euclidean distance sums squares.": (
+                lambda v, k: _nearest(v, k, lambda v: torch.cdist(v, v, p=1))
+            ),
+            "It is the largest difference in a coordinate: the Euclidean distance sums squares of all.": (
+                lambda v, k: _nearest(v, k, lambda v: torch.cdist(v, v, p=torch.inf))
+            ),
+            "Differences of both signs cancel: square each before the sum.": (
+                lambda v, k: _nearest(v, k, lambda v: (v.sum(1)[:, None] - v.sum(1)).abs())
+            ),
+        },
+    )
+
+
+def _nearest(
+    vectors: Tensor, k: int, distances: Callable[[Tensor], Tensor] = lambda vectors: torch.cdist(vectors, vectors)
+) -> Tensor:
+    return distances(vectors).fill_diagonal_(torch.inf).topk(k, largest=False).indices
 
 
 def check_weighted_vote(answer: Callable) -> None:
     """Checks ``answer(vectors, labels, queries, k)``: the class with the largest sum of 1 / distance among k."""
-    line, queries = torch.tensor([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [13.0]]), torch.tensor([[0.1], [12.2]])
-    cases = []
-    for labels, k, expected, hint in (
-        ([0, 1, 2, 1, 4, 5, 6], 1, [0, 6], "With k = 1 it is the label of the nearest vector: largest=False in topk."),
-        ([0, 1, 1, 0, 2, 0, 2], 3, [0, 2], "Count 1 / distance for each neighbour: one very near may outvote two."),
-        ([1, 3, 3, 3, 9, 9, 5], 3, [1, 9], "Weights of the same label add up, each 1 / distance."),
-        ([8, 8, 8, 0, 0, 8, 0], 5, [8, 0], ""),
-        ([1, 2, 3, 3, 3, 3, 0], 2, [1, 0], "Only the k nearest vote."),
+    # With this seed no two of the mistakes below look alike.
+    generator, cases = torch.Generator().manual_seed(204), []
+    for classes, k, hint in (
+        ([0, 1, 2, 3, 4, 5, 6], 1, "With k = 1 it is the label of the nearest vector."),
+        ([0, 1], 5, "Each of the k nearest adds 1 / distance to its class; the class with the largest sum wins."),
+        ([0, 1, 2], 7, "Each of the k nearest adds 1 / distance to its class; the class with the largest sum wins."),
+        ([3, 7, 40], 5, "Labels may be any class numbers, and some classes may not occur."),
+        ([2, 0, 5, 1], 20, "With k = N, all vote."),
     ):
-        cases.append(Case((line, torch.tensor(labels), queries, k), torch.tensor(expected), hint))
-    check_function(answer, cases)
+        vectors, queries = torch.randn(20, 2, generator=generator), torch.randn(24, 2, generator=generator)
+        labels = torch.tensor(classes)[torch.randint(len(classes), (20,), generator=generator)]
+        cases.append(Case((vectors, labels, queries, k), hint))
+    compare(
+        answer,
+        _vote,
+        cases,
+        mistakes={
+            "The weight is the distance, so that far ones count most: take 1 / distance.": partial(
+                _vote, weigh=lambda d: d
+            ),
+            "All neighbours count alike, without weights (a majority): count 1 / distance.": partial(
+                _vote, weigh=torch.ones_like
+            ),
+            "The weight is 1 / distance squared: take the root.": partial(_vote, weigh=lambda d: d**-2),
+            "The weight falls off as exp(−distance): take 1 / distance.": partial(_vote, weigh=lambda d: (-d).exp()),
+            "The weight is 1 / (1 + distance): take 1 / distance.": partial(_vote, weigh=lambda d: 1 / (1 + d)),
+            "The weight is 1 / rank: take 1 / distance.": partial(
+                _vote, weigh=lambda d: 1 / torch.arange(1.0, d.shape[1] + 1).expand_as(d)
+            ),
+            "The nearest alone decides: the weights of all k must be summed for each class.": lambda *a: _vote(
+                *a[:3], 1
+            ),
+            "Weights of the same class overwrite each other instead of adding up: scatter_add_, not =.": partial(
+                _vote, total=lambda w, hot: w.masked_fill(~hot, torch.inf).amin(1).where(hot.any(1), 0)
+            ),
+            "It is the mean weight of each class: take the sum.": partial(
+                _vote, total=lambda w, hot: w.sum(1) / hot.sum(1).clamp(min=1)
+            ),
+            "All the vectors vote: only the k nearest may.": lambda v, y, q, k: _vote(v, y, q, len(v)),
+            "One neighbour too many votes: take k.": lambda v, y, q, k: _vote(v, y, q, k + 1),
+            "The nearest is left out, as if it were the query itself: no query is among the vectors.": partial(
+                _vote, first=1
+            ),
+            "The farthest vote: largest=False in topk.": partial(_vote, largest=True),
+            "Distances are sums of absolute differences: take the Euclidean distance.": partial(_vote, p=1),
+            "It is the position of the class among those that occur: give the label itself.": (
+                lambda v, y, q, k: torch.searchsorted(y.unique(), _vote(v, y, q, k))
+            ),
+            "It is the number of a vector: give its label, labels[...].": lambda v, y, q, k: torch.cdist(q, v).argmin(
+                1
+            ),
+            "It is the largest sum of weights: give its class (argmax, not max).": partial(_vote, winner=torch.amax),
+        },
+    )
+
+
+def _vote(
+    *given: Any,
+    weigh: Callable[[Tensor], Tensor] = torch.reciprocal,
+    total: Callable[[Tensor, Tensor], Tensor] = lambda weights, _: weights.sum(1),
+    winner: Callable[..., Tensor] = torch.argmax,
+    first: int = 0,
+    largest: bool = False,
+    p: float = 2,
+) -> Tensor:
+    vectors, labels, queries, k = given
+    distances, near = torch.cdist(queries, vectors, p=p).sort(descending=largest)
+    chosen = slice(first, first + k)
+    one_hot = labels[near[:, chosen], None] == torch.arange(int(labels.max()) + 1)
+    return winner(total(weigh(distances[:, chosen])[..., None] * one_hot, one_hot), dim=1)
 
 
 def check_variance_shares(answer: Callable) -> None:
     """Checks ``answer(x)``, ``(N, D)`` to the share of the variance along each of the D principal axes, ``(D,)``."""
+    generator = torch.Generator().manual_seed(6)
     cross = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
-    cases = []
-    for x, hint in (
-        (cross, "A share is the square of a singular value over the sum of squares: they sum to 1, largest first."),
-        (cross + torch.tensor([5.0, -3.0]), "Variance is measured from the mean: subtract it from each column first."),
-        (torch.randn(9, 3, generator=torch.Generator().manual_seed(6)) * torch.tensor([1.0, 4.0, 2.0]) + 1, ""),
-    ):
-        variances = torch.linalg.eigvalsh(x.T.cov()).flip(0)
-        cases.append(Case((x,), variances / variances.sum(), hint))
-    check_function(answer, cases)
+    spread = torch.randn(9, 3, generator=generator) @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 4.0, 1.0], [0.5, 0.0, 2.0]])
+    squares = "A share is the square of a singular value over the sum of the squares, the largest first."
+    compare(
+        answer,
+        _shares,
+        [
+            Case((cross,), squares),
+            Case((cross + torch.tensor([5.0, -3.0]),), "Variance is measured from the mean: subtract each column's."),
+            Case((spread + torch.tensor([1.0, -2.0, 3.0]),), f"Subtract each column's mean first. {squares}"),
+            Case((torch.randn(7, 1, generator=generator),), "With D = 1 the only axis holds everything."),
+            Case(
+                (torch.randn(3, 5, generator=generator),),
+                "With N < D, svdvals gives N values: fill up to D with zeros.",
+            ),
+        ],
+        mistakes={
+            "The mean is not subtracted: give each column the mean 0 first.": partial(_shares, center=torch.zeros_like),
+            "The mean of each row is subtracted: it must be that of each column (dim=0).": partial(
+                _shares, center=lambda x: x.mean(1, keepdim=True)
+            ),
+            "One mean of all numbers is subtracted: each column has its own mean (dim=0).": partial(
+                _shares, center=torch.mean
+            ),
+            "Each column is divided by its standard deviation, too: subtract the mean only.": (
+                lambda x: _shares((x - x.mean(0)) / x.std(0))
+            ),
+            "The singular values must be squared.": partial(_shares, power=1),
+            "The singular values are squared twice.": partial(_shares, power=4),
+            "These are the variances: divide by their sum, for shares that sum to 1.": lambda x: _shares(
+                x, total=lambda s: torch.tensor(len(x) - 1)
+            ),
+            "These are the squares of the singular values: divide by their sum, for shares that sum to 1.": partial(
+                _shares, total=torch.ones_like
+            ),
+            "They are divided by the largest: divide by the sum, so that shares sum to 1.": partial(
+                _shares, total=torch.amax
+            ),
+            "The sum must be that of the squares, not the square of the sum.": partial(
+                _shares, total=lambda squares: squares.sqrt().sum() ** 2
+            ),
+            "They are summed up from the first on: give the share of each axis (no cumsum).": lambda x: _shares(
+                x
+            ).cumsum(0),
+            "The order is reversed: the largest comes first.": lambda x: _shares(x).flip(0),
+            "These are the columns' own variances: the axes are principal ones, from svdvals.": (
+                lambda x: x.var(0) / x.var(0).sum()
+            ),
+            "These are the columns' own variances, sorted: the axes are principal ones, from svdvals.": (
+                lambda x: (x.var(0) / x.var(0).sum()).sort(descending=True).values
+            ),
+            "With N < D, svdvals gives only N values: fill up with zeros to D.": lambda x: _shares(x)[: len(x)],
+        },
+    )
+
+
+def _shares(
+    x: Tensor,
+    center: Callable[[Tensor], Tensor] = lambda x: x.mean(0),
+    power: int = 2,
+    total: Callable[[Tensor], Tensor] = torch.sum,
+) -> Tensor:
+    values = torch.linalg.svdvals(x - center(x)) ** power
+    return pad(values / total(values), (0, max(0, x.shape[1] - len(x))))
 
 
 NEAR_COLOR = (0, 114, 178)
 
 
-def neighbour_explorer(garments: Tensor, labels: Tensor, vectors: Tensor, maps: Mapping[str, Tensor]) -> ipw.Widget:
-    """Lesson 6: choose a garment, and see it on a map, and its neighbours in feature space and in pixels.
+def neighbor_explorer(items: Tensor, labels: Tensor, vectors: Tensor, maps: Mapping[str, Tensor]) -> ipw.Widget:
+    """Lesson 6: choose an item, and see it on a map, and its neighbours in feature space and in pixels.
 
     Args:
-        garments: ``(N, 1, 28, 28)``.
+        items: ``(N, 1, 28, 28)``.
         labels: ``(N,)``.
         vectors: their feature vectors, ``(N, D)``.
         maps: by name, places in the plane ``(N, 2)``.
     """
-    spaces = {"features": vectors, "pixels": garments.flatten(1)}
-    drawn = {name: collage(1 - garments, places, width=640) for name, places in maps.items()}
+    spaces = {"features": vectors, "pixels": items.flatten(1)}
+    drawn = {name: collage(1 - items, places, width=640) for name, places in maps.items()}
     controls = {
         "name": ipw.Dropdown(options=list(maps), description="map"),
-        "garment": ipw.IntSlider(0, 0, len(garments) - 1, description="garment", layout=ipw.Layout(width="480px")),
+        "item": ipw.IntSlider(0, 0, len(items) - 1, description="item", layout=ipw.Layout(width="480px")),
     }
 
-    def draw(name: str, garment: int) -> dict[str, bytes | str]:
-        near = {space: _nearest_others(points, garment, 6) for space, points in spaces.items()}
-        rows = {s: _thumbnails(garments, labels, [garment, *near[s]], f"nearest in {s}") for s in spaces}
+    def draw(name: str, item: int) -> dict[str, bytes | str]:
+        near = {space: _nearest_others(points, item, 6) for space, points in spaces.items()}
+        rows = {s: _thumbnails(items, labels, [item, *near[s]], f"nearest in {s}") for s in spaces}
         canvas, middles = drawn[name]
-        return {"map": encode(_marked(canvas, middles[[garment, *near["features"]]])), **rows}
+        return {"map": encode(_marked(canvas, middles[[item, *near["features"]]])), **rows}
 
     narrow = ipw.Layout(max_width="600px")
     view = {"map": ipw.Image(format="png", layout=narrow), "features": ipw.HTML(), "pixels": ipw.HTML()}
@@ -146,14 +306,14 @@ def _nearest_others(points: Tensor, index: int, count: int) -> list[int]:
     return distances.topk(count, largest=False).indices.tolist()
 
 
-def _thumbnails(garments: Tensor, labels: Tensor, chosen: list[int], title: str) -> str:
-    """The chosen garments in a row with their classes, bold where it is that of the first."""
+def _thumbnails(items: Tensor, labels: Tensor, chosen: list[int], title: str) -> str:
+    """The chosen items in a row with their classes, bold where it is that of the first."""
     cells = []
     for i in chosen:
         weight = "bold" if labels[i] == labels[chosen[0]] else "normal"
-        source = base64.b64encode(png(garments[i, 0])).decode()
-        picture = f"<img src='data:image/png;base64,{source}' style='display:block;margin:auto'>"
-        cells.append((f"<div style='width:76px;font-weight:{weight}'>{CLASSES[labels[i]]}</div>", picture))
+        source = base64.b64encode(png(items[i, 0])).decode()
+        image = f"<img src='data:image/png;base64,{source}' style='display:block;margin:auto'>"
+        cells.append((f"<div style='width:76px;font-weight:{weight}'>{CLASSES[labels[i]]}</div>", image))
     return html_row([cells[0], (f"<div style='width:130px'>{title}</div>", ""), *cells[1:]])
 
 

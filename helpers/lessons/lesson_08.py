@@ -2,7 +2,9 @@
 
 import functools
 import io
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -10,109 +12,258 @@ import numpy as np
 import PIL.Image
 import torch
 from IPython.display import Image, display
-from torch import Tensor
-from torch.nn.functional import conv2d
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, normalize
 
 from helpers import dream, images, pretrained
 from helpers.hooks import inference, run_to
 from helpers.images import to_array
-from helpers.lessons.checking import Case, check_function
+from helpers.lessons.checking import Case, compare
 from helpers.lessons.explorer import connect, encode
 
 
-def show_animation(pictures: Sequence[Tensor], alt: str, milliseconds: int = 80) -> None:
-    """Play pictures ``(3, H, W)`` in the notebook, over and over.
+def show_animation(frames: Sequence[Tensor], alt: str, milliseconds: int = 80) -> None:
+    """Play images ``(3, H, W)`` of one size in the notebook, over and over.
 
     Args:
-        pictures: the frames, all of one size.
+        frames: the images.
         alt: what is seen, in words.
         milliseconds: for each frame.
     """
-    frames = [PIL.Image.fromarray((255 * to_array(picture)).round().astype(np.uint8)) for picture in pictures]
+    first, *rest = (PIL.Image.fromarray((255 * to_array(frame)).round().astype(np.uint8)) for frame in frames)
     file = io.BytesIO()
-    frames[0].save(
-        file, "webp", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, quality=40, method=4
-    )
+    first.save(file, "webp", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=40, method=4)
     display(Image(file.getvalue(), format="webp", alt=alt))
 
 
+def _random(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
 def check_total_variation(answer: Callable) -> None:
-    """Checks ``answer(picture)``, ``(C, H, W)``: mean square of the differences to the right, plus of those down."""
-    cases = []
-    for picture, expected, hint in (
-        (
-            [[[1.0, 1.0], [1.0, 1.0]]],
-            0.0,
-            "Where all pixels are equal, nothing differs. The first axis is the channels.",
+    """Checks ``answer(image)``, ``(C, H, W)``: mean square of the differences to the right, plus of those down."""
+
+    def both(of: Callable, image: Tensor) -> Tensor:
+        return of(image.diff(dim=2)) + of(image.diff(dim=1))
+
+    def mean(differences: Tensor) -> Tensor:
+        return differences.square().mean()
+
+    def pooled(image: Tensor) -> Tensor:
+        return mean(torch.cat([image.diff(dim=2).flatten(), image.diff(dim=1).flatten()]))
+
+    cases = [
+        Case((_random(3, 2, 3),), "The result is one number: the mean square across, plus the mean square down."),
+        Case((_random(4, 3, 7),), "The mean is over C · H · (W - 1) differences across, and C · (H - 1) · W down."),
+        Case((3 * _random(1, 6, 3) - 2,), "Any values may come, and one channel only."),
+    ]
+    mistakes: dict[str, Callable] = {
+        "These are sums: take the mean, not the sum.": lambda i: both(lambda d: d.square().sum(), i),
+        "The differences are absolute, not squared.": lambda i: both(lambda d: d.abs().mean(), i),
+        "It squares the mean difference: square first, then take the mean.": lambda i: both(lambda d: d.mean() ** 2, i),
+        "It takes a root; leave the mean of the squares as it is.": lambda i: both(lambda d: mean(d).sqrt(), i),
+        "Only differences to the right count; add those to the pixel below.": lambda i: mean(i.diff(dim=2)),
+        "Only differences to the pixel below count; add those to the right.": lambda i: mean(i.diff(dim=1)),
+        "One mean of all differences together: take two means, one for each direction, and add them.": pooled,
+        "One mean of all differences, doubled: take two means, one for each direction.": lambda i: 2 * pooled(i),
+        "It divides by the number of pixels; a mean divides by that of differences.": lambda i: both(
+            lambda d: d.square().sum() / i.numel(), i
         ),
-        ([[[0.0, 3.0, 3.0], [0.0, 3.0, 3.0]]], 4.5, "Squares; a mean for each direction; nothing across the edge."),
-        ([[[0.0, 1.0, 1.0], [2.0, 1.0, 1.0]]], 11 / 6, "The mean is 2/4 across and 4/3 down."),
-        ([[[0.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]], 0.5, "Channels are not neighbours of each other."),
-    ):
-        cases.append(Case((torch.tensor(picture),), expected, hint))
-    check_function(answer, cases)
+        "It wraps around (roll): the last column has no neighbour to its right, the last row none below.": lambda i: (
+            mean(i - i.roll(-1, 2)) + mean(i - i.roll(-1, 1))
+        ),
+        "It compares channels with each other (wrong axis): in (C, H, W), columns are dim 2, rows dim 1.": lambda i: (
+            mean(i.diff(dim=1)) + mean(i.diff(dim=0))
+        ),
+        "Channels are compared with each other, too: they are not neighbours.": lambda i: (
+            both(mean, i) + mean(i.diff(dim=0))
+        ),
+        "It is half of it: add the two means, do not average them.": lambda i: both(mean, i) / 2,
+        "It sums over the channels; the mean is over them, too.": lambda i: both(mean, i) * len(i),
+        "Differences in the last row across and in the last column down are missing.": lambda i: (
+            mean(i[:, :-1].diff(dim=2)) + mean(i[:, :, :-1].diff(dim=1))
+        ),
+        "The channels are averaged first: differences are within each channel.": lambda i: both(mean, i.mean(0, True)),
+    }
+    compare(answer, lambda image: both(mean, image), cases, mistakes=mistakes)
 
 
 def check_octave_sizes(answer: Callable) -> None:
     """Checks ``answer(height, width, octaves, scale)``: a list of (rows, columns), the smallest first."""
-    cases = []
-    for height, width, octaves, scale, hint in (
-        (100, 200, 1, 2, "One octave is the picture at its own size, (rows, columns): the height first."),
-        (100, 200, 3, 2, "The smallest first, each scale times as large as the one before, the full size last."),
-        (160, 240, 4, 1.4, "Divide the full size by a power of scale, and round once, at the end."),
-    ):
-        sizes = [(round(height / scale**k), round(width / scale**k)) for k in reversed(range(octaves))]
-        cases.append(Case((height, width, octaves, scale), sizes, hint))
-    check_function(answer, cases)
+
+    def sizes(h: int, w: int, octaves: int, scale: float, to_int: Callable = round) -> list:
+        return [(to_int(h / scale**k), to_int(w / scale**k)) for k in reversed(range(octaves))]
+
+    def stepwise(h: int, w: int, octaves: int, scale: float, to_int: Callable = round) -> list:
+        smaller = stepwise(to_int(h / scale), to_int(w / scale), octaves - 1, scale, to_int) if octaves > 1 else []
+        return [*smaller, (h, w)]
+
+    def enlarged(h: int, w: int, octaves: int, scale: float) -> list:
+        rows, columns = sizes(h, w, octaves, scale)[0]
+        return [(round(rows * scale**k), round(columns * scale**k)) for k in range(octaves)]
+
+    once = "Divide the full size by a power of scale, and round once, at the end."
+    cases = [
+        Case((100, 200, 1, 2), "One octave is the full size alone, a list with one pair, (height, width)."),
+        Case((96, 160, 3, 2), "The smallest first; the last is the full size, the one before is scale times smaller."),
+        Case((105, 142, 4, 1.4), once),
+        Case((331, 210, 5, 1.3), once),
+    ]
+    early = "Each size is computed from one that is already rounded"
+    mistakes: dict[str, Callable] = {
+        "The largest is first; the smallest should be first, the full size last.": lambda *a: sizes(*a)[::-1],
+        "Rows and columns are swapped: (height, width).": lambda *a: [pair[::-1] for pair in sizes(*a)],
+        "The fraction is cut off (int or //): round to the nearest, round().": partial(sizes, to_int=int),
+        "It always rounds up (ceil): round to the nearest, round().": partial(sizes, to_int=math.ceil),
+        "They are not rounded to whole pixels: round().": partial(sizes, to_int=float),
+        f"{early}, so that errors add up: divide the full size, round only at the end.": stepwise,
+        f"{early} down (int or //): divide the full size, round() only at the end.": partial(stepwise, to_int=int),
+        f"{early}, the smallest, scaled up again: divide the full size, round only at the end.": enlarged,
+        "scale is taken for the ratio of the areas; it is that of the sides.": lambda h, w, n, scale: sizes(
+            h, w, n, scale**0.5
+        ),
+        "The width comes from the rounded height: divide the full width, round only at the end.": lambda h, w, *a: [
+            (rows, round(rows * w / h)) for rows, _ in sizes(h, w, *a)
+        ],
+        "The exponents are one too large, the full size is missing: it is the last.": lambda h, w, n, scale: sizes(
+            h, w, n + 1, scale
+        )[:-1],
+        "The full size is missing: it is the last.": lambda *a: sizes(*a)[:-1],
+        "The numbers are in one flat list: give pairs, (rows, columns).": lambda *a: [
+            n for pair in sizes(*a) for n in pair
+        ],
+        "One size too many: there are as many as octaves.": lambda h, w, n, scale: sizes(h, w, n + 1, scale),
+        "The smallest size is missing: there are as many as octaves.": lambda *a: sizes(*a)[1:],
+        "It multiplies by scale, beyond the full size: divide.": lambda h, w, n, scale: sizes(h, w, n, 1 / scale)[::-1],
+        "It divides by multiples of scale; use powers, scale ** k.": lambda h, w, n, scale: [
+            (round(h / (scale * k or 1)), round(w / (scale * k or 1))) for k in reversed(range(n))
+        ],
+        "scale is ignored (it is not always 2).": lambda h, w, n, _: sizes(h, w, n, 2),
+    }
+    compare(answer, sizes, cases, mistakes=mistakes)
 
 
 def check_guide_similarity(answer: Callable) -> None:
     """Checks ``answer(maps, guide)``, ``(C, H, W)`` and ``(C, h, w)``: best dot products with the guide, summed."""
-    generator, cases = torch.Generator().manual_seed(8), []
-    for size, guide_size, hint in (
-        ((2, 1, 1), (2, 1, 1), "With one place each, it is the dot product over the channels."),
-        ((2, 1, 1), (2, 1, 3), "Of the guide's places, the one whose dot product is largest: a maximum, not a sum."),
-        ((3, 2, 4), (3, 3, 1), "Each place of the maps finds its own best place; then sum over the maps' places."),
-    ):
-        maps, guide = torch.randn(size, generator=generator), torch.randn(guide_size, generator=generator)
-        best = torch.einsum("chw,cij->hwij", maps, guide).flatten(2).amax(dim=2).sum()
-        cases.append(Case((maps, guide), best, hint))
-    check_function(answer, cases)
+
+    def dots(maps: Tensor, guide: Tensor) -> Tensor:
+        return maps.flatten(1).T @ guide.flatten(1)
+
+    def best(maps: Tensor, guide: Tensor) -> Tensor:
+        return dots(maps, guide).amax(dim=1).sum()
+
+    def nearest(maps: Tensor, guide: Tensor) -> Tensor:
+        return dots(maps, guide).gather(1, torch.cdist(maps.flatten(1).T, guide.flatten(1).T).argmin(1)[:, None]).sum()
+
+    maps, guide = torch.tensor([[[1.0, 2.0, 0.5]], [[-2.0, 1.0, 3.0]]]), torch.tensor([[[2.0, -1.0]], [[1.0, -2.5]]])
+    cases = [
+        Case((maps, guide), "At each place of maps, take the largest of its dot products over the channels; then sum."),
+        Case(
+            (_random(3, 2, 4), _random(3, 3, 1)), "The matrix of all dot products is (H · W, h · w), from flatten(1)."
+        ),
+        Case((_random(4, 2, 2).abs(), -_random(4, 2, 3).abs()), "The largest may be negative."),
+    ]
+    mixed = "mixes channels and places (reshape, view): flatten(1).T makes places by channels."
+    mistakes: dict[str, Callable] = {
+        "It takes the largest for each place of guide (wrong axis), not for each place of maps.": lambda m, g: best(
+            g, m
+        ),
+        "It sums all dot products; take only the largest for each place of maps.": lambda m, g: dots(m, g).sum(),
+        "This is the mean over the places of maps, not the sum.": lambda m, g: dots(m, g).amax(dim=1).mean(),
+        "This is the single largest of all: sum the largest of each place of maps.": lambda m, g: dots(m, g).max(),
+        "The largest are not summed: sum over the places of maps.": lambda m, g: dots(m, g).amax(dim=1),
+        "It takes the smallest product, not the largest.": lambda m, g: -best(m, -g),
+        "The vectors are made unit length (cosine): take plain dot products, without normalising.": lambda m, g: best(
+            normalize(m, dim=0), normalize(g, dim=0)
+        ),
+        f"It {mixed}": lambda m, g: (m.reshape(-1, len(m)) @ g.reshape(-1, len(g)).T).amax(dim=1).sum(),
+        f"The guide's matrix {mixed}": lambda m, g: best(m, g.reshape(-1, len(g)).T),
+        "Negative products are lost: the maximum should not start at 0.": lambda m, g: dots(m, g).amax(1).relu().sum(),
+        "The sign is lost (abs): the largest product counts.": lambda m, g: dots(m, g).abs().amax(1).sum(),
+        "The product largest in absolute value counts: take the largest, amax.": lambda m, g: (
+            dots(m, g).gather(1, dots(m, g).abs().argmax(1, keepdim=True)).sum()
+        ),
+        "It takes the largest in each channel; a dot product sums over the channels first.": lambda m, g: (
+            (m.flatten(1)[:, :, None] * g.flatten(1)[:, None]).amax(dim=2).sum()
+        ),
+        "The products are divided by C: sum over the channels, not the mean.": lambda m, g: best(m, g) / len(m),
+        "It chooses the nearest place (by distance), not that of the largest dot product.": nearest,
+        "These are indices (argmax): sum the products themselves, amax.": lambda m, g: dots(m, g).argmax(dim=1).sum(),
+        "It compares with the guide's mean: find the best of its places.": lambda m, g: best(m, g.mean((1, 2), True)),
+    }
+    compare(answer, best, cases, mistakes=mistakes)
+
+
+class Maps(nn.Module):
+    """Maps of an image ``(3, H, W)``: a small convolution and a ReLU, frozen as ``pretrained.load`` gives networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(_random(4, 3, 3, 3) + 0.15, requires_grad=False)
+
+    def forward(self, image: Tensor) -> Tensor:  # noqa: D102
+        return conv2d(image, self.weight.to(image.dtype)).relu()
 
 
 def check_dream(answer: Callable) -> None:
-    """Checks ``answer(maps_of, picture, steps, step_size)``: steps of equal size up half the squared norm of maps."""
-    generator, cases = torch.Generator().manual_seed(8), []
-    weight = torch.randn(4, 3, 3, 3, generator=generator)
+    """Checks ``answer(maps_of, image, steps, step_size)``: steps of equal size up half the squared norm of maps."""
 
-    def maps_of(picture: Tensor) -> Tensor:
-        return conv2d(picture, weight).relu()
+    def rms(gradient: Tensor) -> Tensor:
+        return gradient.square().mean().sqrt()
 
-    def dream(maps_of: Callable, picture: Tensor, steps: int, step_size: float) -> Any:
-        before = picture.clone()
-        got = answer(maps_of, picture, steps, step_size)
-        if not isinstance(got, Tensor) or got.shape != before.shape:
-            return got
-        if not torch.equal(picture, before):
-            return "a picture that has changed the one it was given: begin with picture.clone()"
-        downhill = maps_of(got).square().sum() < maps_of(before).square().sum()
-        return "a picture that lies downhill: add the gradient, do not subtract it" if downhill else got
-
-    for size, steps, step_size, hint in (
-        (
-            *((3, 6, 6), 1, 0.01),
-            "One step: follow the maps back to the picture, divide by the root mean square, times step_size, and add.",
-        ),
-        ((3, 7, 9), 4, 0.02, "Each step needs the maps and the gradient of the picture as it is by then."),
-        ((3, 6, 6), 6, 0.2, "Keep the picture within [0, 1] after each step."),
-    ):
-        x = start = 0.3 + 0.4 * torch.rand(size, generator=generator)
+    def dream(maps_of: Callable, image: Tensor, steps: int, step_size: float, **wrong: Any) -> Tensor:
+        gradients: list[Tensor] = []
         for _ in range(steps):
-            x = x.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(maps_of(x).square().sum() / 2, x)
-            x = (x + step_size * slope / slope.square().mean().sqrt()).clamp(0, 1)
-        cases.append(Case((maps_of, start, steps, step_size), x.detach(), hint))
-    check_function(dream, cases)
+            image = image.detach().requires_grad_()
+            objective = wrong.get("objective", lambda maps: maps.square().sum())(maps_of(image))
+            gradients += torch.autograd.grad(objective, image)
+            gradient = wrong.get("pick", lambda gradients: gradients[-1])(gradients)
+            moved = image + step_size * gradient / wrong.get("size", rms)(gradient)
+            image = moved.clamp(*wrong.get("limits", (0, 1))).detach()
+        return image
+
+    cases = [
+        Case((Maps(), (spread * _random(*size)).sigmoid(), steps, step_size), hint)
+        for size, spread, steps, step_size, hint in (
+            ((3, 5, 6), 0.5, 1, 0.01, "Add the gradient, divided by its root mean square, times step_size."),
+            ((3, 7, 9), 0.3, 4, 0.02, "Each step needs the maps and the gradient of the image as it is by then."),
+            ((3, 6, 5), 2.0, 6, 0.2, "Keep the image within [0, 1] after each step."),
+        )
+    ]
+    norm = "divide by the gradient's root mean square"
+    mistakes: dict[str, Callable] = {
+        "It goes downhill; to go uphill, add the gradient.": partial(dream, size=lambda g: -rms(g)),
+        f"It divides by the norm; {norm}.": partial(dream, size=torch.norm),
+        f"It divides by the mean absolute value; {norm}.": partial(dream, size=lambda g: g.abs().mean()),
+        f"It divides by the largest value; {norm}.": partial(dream, size=lambda g: g.abs().max()),
+        f"It divides by the standard deviation; {norm}, without taking the mean away.": partial(dream, size=torch.std),
+        f"It divides by the mean square, without the root; {norm}.": partial(dream, size=lambda g: g.square().mean()),
+        f"The step has the size of the gradient; {norm}.": partial(dream, size=lambda g: 1),
+        f"It takes the gradient's sign; {norm}.": partial(dream, size=lambda g: g.abs().clamp(min=1e-12)),
+        f"Each channel is scaled by its own; {norm}, one number.": partial(
+            dream, size=lambda g: g.square().mean((1, 2), True).sqrt()
+        ),
+        "The image leaves [0, 1]: clamp(0, 1) after each step.": partial(dream, limits=(-99, 99)),
+        "Values below 0 are left: limit both ends, clamp(0, 1).": partial(dream, limits=(-99, 1)),
+        "Values above 1 are left: limit both ends, clamp(0, 1).": partial(dream, limits=(0, 99)),
+        "The image is limited only after the last step: clamp(0, 1) after each step.": lambda *a: dream(
+            *a, limits=(-99, 99)
+        ).clamp(0, 1),
+        "The gradient is computed only once: compute it again in each step.": partial(dream, pick=lambda g: g[0]),
+        "Gradients of earlier steps add up: clear the old one (.grad), or use torch.autograd.grad.": partial(
+            dream, pick=sum
+        ),
+        "It climbs the sum of the maps, not half the squared norm: square the maps.": partial(
+            dream, objective=torch.sum
+        ),
+        "Only the first map counts; take all maps.": partial(dream, objective=lambda maps: maps[0].square().sum()),
+        "The image is the one that was given: give back the one after the steps.": lambda f, i, n, size: i,
+        "One step is missing: take as many as steps.": lambda f, i, n, size: dream(f, i, n - 1, size),
+        "It takes one step too many.": lambda f, i, n, size: dream(f, i, n + 1, size),
+        "It takes only one step: take as many as steps.": lambda f, i, n, size: dream(f, i, 1, size),
+        "step_size is divided by steps; each step has all of it.": lambda f, i, n, size: dream(f, i, n, size / n),
+    }
+    compare(answer, dream, cases, mistakes=mistakes)
 
 
 def dream_explorer(photo: str = "chelsea", layer: str = "features.7") -> ipw.Widget:
@@ -132,21 +283,22 @@ def dream_explorer(photo: str = "chelsea", layer: str = "features.7") -> ipw.Wid
         ),
     }
 
-    def objective(picture: Tensor, layer: str) -> float:
+    def objective(image: Tensor, layer: str) -> float:
         with inference(model):
-            return dream.half_squared_norm(run_to(model, picture[None], [layer])[layer]).item()
+            return dream.half_squared_norm(run_to(model, image[None], [layer])[layer]).item()
 
     @functools.cache
     def draw(photo: str, layer: str, octaves: int, steps: int, strength: float) -> dict[str, bytes | str]:
-        picture = photos[photo]
+        image = photos[photo]
         options: dict[str, Any] = {"octaves": octaves, "steps": steps, "step_size": strength, "progress": False}
-        dreamt = dream.deep_dream(model, picture, layer, **options)
-        before, after = objective(picture, layer), objective(dreamt, layer)
-        pictures = {"photo": picture, "dream": dreamt}
-        shown = {n: encode((255 * images.to_array(p)).round().astype(np.uint8)) for n, p in pictures.items()}
+        dreamt = dream.deep_dream(model, image, layer, **options)
+        before, after = objective(image, layer), objective(dreamt, layer)
+        shown = {
+            name: encode((255 * to_array(pixels)).round().astype(np.uint8))
+            for name, pixels in (("photo", image), ("dream", dreamt))
+        }
         numbers = f"{before / 1e6:.2f} million before, {after / 1e6:.2f} million after"
-        text = f"<p>Objective: {numbers}, <b>{after / before:.1f} times as much</b></p>"
-        return {**shown, "text": text}
+        return {**shown, "text": f"<p>Objective: {numbers}, <b>{after / before:.1f} times as much</b></p>"}
 
     wide = ipw.Layout(width="360px")
     view = {"photo": ipw.Image(layout=wide), "dream": ipw.Image(layout=wide), "text": ipw.HTML()}

@@ -1,6 +1,7 @@
 """Lesson 9, style transfer: the checks of its exercises, its explorer, and what only it uses."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,82 +10,280 @@ import cv2
 import ipywidgets as ipw
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss, normalize
 
-from helpers import images
-from helpers.images import to_gray
-from helpers.lessons.checking import CORRECT, Case, check_function, difference, report, verdict
+from helpers import style
+from helpers.images import to_array, to_gray
+from helpers.lessons.checking import Case, compare, judge
 from helpers.lessons.explorer import connect, encode
+
+
+def _random(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
 def check_gram_matrices(answer: Callable) -> None:
     """Checks ``answer(maps)``, ``(N, C, H, W)`` to the Gram matrices ``(N, C, C)``, divided by C·H·W."""
-    generator, cases = torch.Generator().manual_seed(9), []
-    for shape, hint in (
-        ((1, 1, 1, 2), "With one channel it is the mean of its squares."),
-        ((1, 2, 2, 3), "Multiply two channels place by place and sum; then divide by C · H · W."),
-        ((3, 4, 3, 5), "Each picture has a matrix of its own: keep N, and divide by C · H · W only."),
-    ):
-        maps = torch.randn(shape, generator=generator)
-        cases.append(Case((maps,), torch.einsum("nihw,njhw->nij", maps, maps) / maps[0].numel(), hint))
-    check_function(answer, cases)
+
+    def products(maps: Tensor) -> Tensor:
+        return torch.einsum("nihw,njhw->nij", maps, maps)
+
+    def gram(maps: Tensor) -> Tensor:
+        return products(maps) / maps[0].numel()
+
+    def size(maps: Tensor, *axes: int) -> int:
+        return math.prod(maps.shape[axis] for axis in axes)
+
+    cases = [
+        Case((_random(1, 3, 4, 5),), "Multiply channels place by place, sum over the places, divide by C · H · W."),
+        Case((_random(2, 4, 5, 3),), "One Gram matrix for each image of the batch: (N, C, C)."),
+    ]
+    batch = "one Gram matrix for each image of the batch, (N, C, C)"
+    mistakes: dict[str, Callable] = {
+        "It divides by H · W only: divide by C, the number of channels, too.": lambda m: products(m) / size(m, 2, 3),
+        "It is not divided: divide by C · H · W.": products,
+        "It divides by N too (numel), the number of images: C · H · W only.": lambda m: products(m) / m.numel(),
+        "It divides by C only: divide by H · W, too.": lambda m: products(m) / size(m, 1),
+        "It divides twice, since both factors are divided: once, after the product.": lambda m: gram(m) / m[0].numel(),
+        "It divides by H twice; W, the width, is missing: C · H · W.": lambda m: products(m) / size(m, 1, 2, 2),
+        "It divides by W twice; H, the height, is missing: C · H · W.": lambda m: products(m) / size(m, 1, 3, 3),
+        "It divides by C twice: C · H · W.": lambda m: gram(m) / size(m, 1),
+        "The mean of each map is taken away (a covariance): leave it.": lambda m: gram(m - m.mean((2, 3), True)),
+        "It mixes channels and places (reshape, view): flatten(2) makes channels by places.": lambda m: gram(
+            m.reshape(len(m), -1, m.shape[1]).mT[..., None]
+        ),
+        f"It sums over the images, too: {batch}.": lambda m: gram(m).sum(0).expand(len(m), -1, -1),
+        f"The images are summed: {batch}.": lambda m: gram(m).sum(0),
+        f"The images are averaged: {batch}.": lambda m: gram(m).mean(0),
+        f"Only the first image has one: {batch}.": lambda m: gram(m)[:1],
+        "It multiplies sums of maps: multiply place by place, then sum.": lambda m: (
+            gram(m.sum((2, 3), True)) / size(m, 2, 3)
+        ),
+        "It multiplies places by places; a Gram matrix has channels by channels.": lambda m: (
+            m.flatten(2).mT @ m.flatten(2) / m[0].numel()
+        ),
+        "Only the upper triangle is filled: [i, j] and [j, i] are equal.": lambda m: gram(m).triu(),
+        "The maps are normalised (cosines); keep their size.": lambda m: gram(
+            normalize(m.flatten(2), dim=2)[..., None]
+        ),
+    }
+    compare(answer, gram, cases, mistakes=mistakes)
 
 
 def check_weighted_style_loss(answer: Callable) -> None:
     """Checks ``answer(grams, targets, weights)``, dictionaries by layer: the weighted mean of the relative losses."""
-    near, far, big, cases = torch.eye(2), torch.tensor([[3.0, 1.0], [1.0, 0.0]]), torch.full((3, 3), 40.0), []
-    for grams, targets, weights, hint in (
-        ({"a": 0 * far}, {"a": far}, {"a": 1}, "With a Gram matrix of zeros, the relative loss is 1."),
-        ({"a": near}, {"a": far}, {"a": 7}, "Divide by the sum of the weights."),
-        ({"a": near, "b": 0.5 * big}, {"a": far, "b": big}, {"a": 1, "b": 3}, "Relative first, layer by layer."),
-        ({"a": 5 * far, "b": near}, {"a": far, "b": far}, {"b": 2}, "A layer not in weights does not count."),
-    ):
-        losses = [w * mse_loss(grams[k], targets[k]) / targets[k].square().mean() for k, w in weights.items()]
-        cases.append(Case((grams, targets, weights), sum(losses) / sum(weights.values()), hint))
-    check_function(answer, cases)
+
+    def relative(gram: Tensor, target: Tensor) -> Tensor:
+        return mse_loss(gram, target) / target.square().mean()
+
+    def total(grams: Mapping, targets: Mapping, weights: Mapping, loss: Callable = relative) -> Any:
+        return sum(w * loss(grams[name], targets[name]) for name, w in weights.items())
+
+    def mean(grams: Mapping, targets: Mapping, weights: Mapping, loss: Callable = relative) -> Any:
+        return total(grams, targets, weights, loss) / sum(weights.values())
+
+    def by_order(grams: Mapping, targets: Mapping, weights: Mapping) -> Any:
+        parts = [dict(enumerate(list(part.values())[: len(weights)])) for part in (grams, targets, weights)]
+        return mean(parts[0], parts[1], parts[2])
+
+    near, far = _random(2, 2), _random(1, 2, 2)[0] + 0.5
+    big = 9 * _random(3, 3) + 5
+    cases = [
+        Case(
+            ({"a": near}, {"a": far}, {"a": 1}),
+            "For one layer it is the mean squared difference, divided by the target's mean square; one number.",
+        ),
+        Case(({"a": near, "b": big.T}, {"a": far, "b": big}, {"a": 1, "b": 3}), "Relative first, layer by layer."),
+        Case(({"b": far, "a": near}, {"a": far, "b": 9 * near}, {"a": 0.5, "b": 0.2}), "Layers go together by name."),
+        Case(
+            ({"a": big.T, "b": near, "c": far}, {"a": big, "b": far, "c": near}, {"c": 2, "b": 0.5}), "a has no weight."
+        ),
+        Case(
+            ({"a": 0 * far, "b": 0 * big}, {"a": far, "b": big}, {"b": 2, "a": 3}),
+            "With Gram matrices of zeros it is 1.",
+        ),
+    ]
+    whole = "divide by the sum of the weights"
+    own = "each layer's loss is relative to its own target"
+    mistakes: dict[str, Callable] = {
+        f"This is a weighted sum, not a weighted mean: {whole}.": total,
+        f"It divides by the number of layers; {whole}.": lambda g, t, w: total(g, t, w) / len(w),
+        f"It divides by the number of all layers; {whole}.": lambda g, t, w: total(g, t, w) / len(g),
+        "The weights are ignored: multiply each loss by its weight.": lambda g, t, w: mean(g, t, dict.fromkeys(w, 1)),
+        "Losses must be relative: divide the mean squared difference by the target's mean square.": partial(
+            mean, loss=mse_loss
+        ),
+        "It divides by the size of the Gram matrix itself, not of the target.": partial(
+            mean, loss=lambda g, t: relative(t, g)
+        ),
+        "A sum is divided by a mean; take the mean of both.": partial(
+            mean, loss=lambda g, t: relative(g, t) * t.numel()
+        ),
+        "A mean is divided by a sum; take the mean of both.": partial(
+            mean, loss=lambda g, t: relative(g, t) / t.numel()
+        ),
+        "It takes a root (a norm); losses are ratios of squares.": partial(
+            mean, loss=lambda g, t: relative(g, t).sqrt()
+        ),
+        "Differences are absolute, not squared.": partial(mean, loss=lambda g, t: (g - t).abs().sum() / t.abs().sum()),
+        "It divides by the square of the target's mean, not by the mean of its squares.": partial(
+            mean, loss=lambda g, t: mse_loss(g, t) / t.mean() ** 2
+        ),
+        "It divides by the target's variance, not by its mean square.": partial(
+            mean, loss=lambda g, t: mse_loss(g, t) / t.var(correction=0)
+        ),
+        "It compares the squared norms: square the differences of the entries.": partial(
+            mean, loss=lambda g, t: (g.square().mean() / t.square().mean() - 1).abs()
+        ),
+        "It compares the squared norms (square of their difference): square the differences of the entries.": partial(
+            mean, loss=lambda g, t: (g.square().mean() / t.square().mean() - 1).square()
+        ),
+        "It divides by the target's norm, not by the square of it.": partial(
+            mean, loss=lambda g, t: (g - t).square().sum() / t.norm()
+        ),
+        "It divides value by value: divide one mean square by the other.": partial(
+            mean, loss=lambda g, t: ((g - t) / t).square().mean()
+        ),
+        f"The sum of the losses is divided by the sum of the targets' mean squares: {own}.": lambda g, t, w: (
+            mean(g, t, w, mse_loss) / mean(g, t, w, lambda _, target: target.square().mean())
+        ),
+        f"The sum of the losses is divided by the sum of the targets' squares: {own}.": lambda g, t, w: (
+            mean(g, t, w, lambda a, b: (a - b).square().sum()) / mean(g, t, w, lambda _, target: target.square().sum())
+        ),
+        "Layers are paired by their order (zip), not by name.": by_order,
+        "A layer that weights does not name counts here: leave it out.": lambda g, t, w: mean(
+            g, t, dict.fromkeys(g, 1) | w
+        ),
+    }
+    compare(answer, mean, cases, mistakes=mistakes)
 
 
 def check_keep_colors(answer: Callable) -> None:
     """Checks ``answer(painted, photo)``, both ``(3, H, W)``: luma of one, chrominance of the other, in [0, 1]."""
-    grey, red, cases = torch.full((3, 1, 1), 0.5), torch.tensor([0.6, 0.3, 0.3]).view(3, 1, 1), []
-    for painted, photo, hint in (
-        (grey, red, "The luma is that of the first picture, the chrominance that of the second."),
-        (red, grey, "A grey photo has no chrominance: what was painted becomes grey."),
-        (torch.ones(3, 1, 1), red, "Keep the result within [0, 1]."),
-        (*torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(9)), ""),
-    ):
-        cases.append(Case((painted, photo), (to_gray(painted) + photo - to_gray(photo)).clamp(0, 1), hint))
-    check_function(answer, cases)
+
+    def mixed(luma: Tensor, chrominance: Tensor, minimum: float = 0, maximum: float = 1) -> Tensor:
+        return (luma + chrominance).clamp(minimum, maximum)
+
+    def color(image: Tensor) -> Tensor:
+        return image - to_gray(image)
+
+    def scaled(painted: Tensor, photo: Tensor) -> Tensor:
+        total = to_gray(painted) + color(photo)
+        return (total - total.min()) / (total.max() - total.min())
+
+    painted = torch.tensor([0.3, 0.5, 0.4, 0.6, 0.5, 0.4]).view(3, 1, 2)
+    photo = torch.tensor([0.6, 0.3, 0.4, 0.4, 0.5, 0.35]).view(3, 1, 2)
+    cases = [
+        Case((painted, photo), "The luma is that of the first image, the chrominance that of the second."),
+        Case((painted / 4, photo**3 * 3), "Values below 0 become 0."),
+        Case((painted / 2 + 0.6, photo**3 * 3), "Values above 1 become 1."),
+        Case((_random(3, 4, 5).sigmoid(), _random(3, 5, 4).mT.sigmoid()), "Every place has a luma of its own."),
+    ]
+    chrominance = "the chrominance is photo - images.to_gray(photo)"
+    mistakes: dict[str, Callable] = {
+        "The images are swapped: take the luma of painted, the chrominance of photo.": lambda a, b: mixed(
+            to_gray(b), color(a)
+        ),
+        "The result leaves [0, 1]: limit it with clamp(0, 1).": lambda a, b: to_gray(a) + color(b),
+        "Values below 0 are left: limit both ends, clamp(0, 1).": lambda a, b: mixed(to_gray(a), color(b), minimum=-9),
+        "Values above 1 are left: limit both ends, clamp(0, 1).": lambda a, b: mixed(to_gray(a), color(b), maximum=9),
+        "The luma is a plain mean of the channels; use images.to_gray.": lambda a, b: mixed(a.mean(0), b - b.mean(0)),
+        "Red and blue are exchanged in the luma (BGR): use images.to_gray.": lambda a, b: mixed(
+            to_gray(a.flip(0)), b - to_gray(b.flip(0))
+        ),
+        "All pixels get one brightness; each has a luma of its own.": lambda a, b: mixed(
+            to_gray(a).mean() - to_gray(b).mean(), b
+        ),
+        f"The photo's luma is not taken away: {chrominance}.": lambda a, b: mixed(to_gray(a), b),
+        "The chrominance is limited, too, and its negative part lost: clamp only the sum.": lambda a, b: mixed(
+            to_gray(a), color(b).clamp(0, 1)
+        ),
+        "Only the photo is left: the wrong luma is added, or taken away. Add that of painted, take away the photo's.": (
+            lambda a, b: b
+        ),
+        "All of painted is added, not its luma alone.": lambda a, b: mixed(a, color(b)),
+        f"The sign is wrong: {chrominance}.": lambda a, b: mixed(to_gray(a), -color(b)),
+        "The sign of the chrominance is lost (abs).": lambda a, b: mixed(to_gray(a), color(b).abs()),
+        f"The photo is multiplied by a ratio of lumas: {chrominance}, to be added.": lambda a, b: mixed(
+            b * to_gray(a) / to_gray(b), 0 * b
+        ),
+        "The luma is limited (as in style.with_colors_of), not the sum: clamp(0, 1).": style.with_colors_of,
+        "The result is scaled to fill [0, 1]; cut it off with clamp(0, 1).": scaled,
+        "This is the luma alone: add the photo's chrominance.": lambda a, b: to_gray(a).expand(3, -1, -1),
+        "This is painted, without its luma: add the luma, not the chrominance.": lambda a, b: mixed(color(a), color(b)),
+    }
+    compare(answer, lambda a, b: mixed(to_gray(a), color(b)), cases, mistakes=mistakes)
+
+
+class Loss(nn.Module):
+    """A loss of an image of any size. Its weights ask for gradients, and no answer should leave one there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.5, -0.7]))
+
+    def forward(self, image: Tensor) -> Tensor:  # noqa: D102
+        curve = torch.arange(1, image.numel() + 1, dtype=image.dtype).sin().view(image.shape)
+        return (self.weight[0] * curve * image + self.weight[1] * (image - 0.5).square()).sum()
 
 
 def check_image_step(answer: Callable) -> None:
-    """Checks ``answer(loss_of, picture, rate)``: one step downhill on the picture, and nothing else changed."""
-    weight = torch.linspace(-1, 2, 12, requires_grad=True)
-    picture, start = torch.full((12,), 0.4), torch.full((12,), 0.4)
+    """Checks ``answer(loss_of, image, rate)``: one step downhill on the image, and nothing else changed."""
 
-    def fault(got: Any, rate: float) -> str:
-        if isinstance(got, Tensor) and got.requires_grad:
-            return "gave a picture that still has a graph: detach it."
-        if not torch.equal(picture, start) or picture.requires_grad:
-            return "changed the picture it was given: work on picture.detach().clone()."
-        if weight.grad is not None:
-            return "left a gradient at the network's weights: torch.autograd.grad(loss, picture) stores none."
-        wrong = difference(got, (start - rate * weight.detach()).clamp(0, 1))
-        return wrong and f"with rate {rate} {wrong} Downhill: less rate times gradient, then within [0, 1]."
+    def slope(loss_of: Callable, image: Tensor) -> Tensor:
+        leaf = image.detach().clone().requires_grad_()
+        return torch.autograd.grad(loss_of(leaf), leaf)[0]
 
-    for rate in (0.1, 1.0):
-        weight.grad = None
-        if not verdict(partial(answer, lambda x: (weight * x).sum(), picture, rate), partial(fault, rate=rate)):
-            return
-    report(CORRECT, "a step downhill, within [0, 1], and nothing else has changed.")
+    def step(f: Callable, image: Tensor, rate: float, of: Callable = lambda g: g, limits: tuple = (0, 1)) -> Tensor:
+        return (image - rate * of(slope(f, image))).clamp(*limits)
+
+    def graph(result: Any) -> str:
+        kept = isinstance(result, Tensor) and result.requires_grad
+        return "gave an image that still has a graph (requires_grad is on): detach the result." if kept else ""
+
+    cases = [
+        Case((Loss(), torch.tensor([0.4, 0.6, 0.3, 0.7, 0.5, 0.45]).view(3, 1, 2), 0.1), "image - rate * gradient."),
+        Case((Loss(), _random(3, 4, 5).sigmoid(), 0.02), "Each image has a gradient of its own."),
+        Case((Loss(), _random(3, 5, 4).sigmoid(), 1.5), "The new image stays within [0, 1]."),
+    ]
+    plain = "plain gradient descent takes rate times the gradient"
+    mistakes: dict[str, Callable] = {
+        "It goes uphill; to go downhill, subtract rate times gradient.": partial(step, of=torch.neg),
+        "The result leaves [0, 1]: limit it with clamp(0, 1).": partial(step, limits=(-99, 99)),
+        "Values below 0 are left: limit both ends, clamp(0, 1).": partial(step, limits=(-99, 1)),
+        "Values above 1 are left: limit both ends, clamp(0, 1).": partial(step, limits=(0, 99)),
+        f"The gradient is divided by its root mean square; {plain}.": partial(
+            step, of=lambda g: g / g.square().mean().sqrt()
+        ),
+        f"The gradient is divided by its norm; {plain}.": partial(step, of=lambda g: g / g.norm()),
+        f"The gradient is divided by its largest value; {plain}.": partial(step, of=lambda g: g / g.abs().max()),
+        f"Only the gradient's sign is used; {plain}.": partial(step, of=torch.sign),
+        f"The gradient is limited; {plain}.": partial(step, of=lambda g: g.clamp(-1, 1)),
+        "The step is limited, and negative slopes lost: limit the new image to [0, 1] instead.": lambda f, i, rate: (
+            i - (rate * slope(f, i)).clamp(0, 1)
+        ),
+        "A value stays where its step would leave [0, 1]; it goes up to the border, clamp(0, 1).": lambda f, i, rate: (
+            torch.where((step(f, i, rate, limits=(-99, 99)) - 0.5).abs() > 0.5, i, step(f, i, rate))
+        ),
+        "rate is ignored: multiply the gradient by it.": lambda f, i, rate: step(f, i, 1),
+        "rate counts twice.": lambda f, i, rate: step(f, i, rate**2),
+        "It divides by the number of values (a mean): take the gradient of loss_of(image) itself.": partial(
+            step, of=lambda g: g / g.numel()
+        ),
+        "The image has not moved: give back image - rate * gradient.": lambda f, i, rate: i,
+        "This is the gradient; give the new image.": lambda f, i, rate: slope(f, i),
+        "Two steps are taken; take one.": lambda f, i, rate: step(f, step(f, i, rate), rate),
+    }
+    if judge(answer, cases[0].arguments, graph, "loss_of needs a copy that asks for gradients, outside of no_grad."):
+        compare(answer, step, cases, mistakes=mistakes)
 
 
 def style_explorer(runs: Mapping[float, Sequence[tuple[int, Mapping[str, float], Tensor]]]) -> ipw.Widget:
     """Lesson 9: move through snapshots of style transfer that were taken before, for several weights of the style.
 
     Args:
-        runs: for each ``style_weight`` its snapshots: the step, the weighted losses, and the picture ``(3, H, W)``.
+        runs: for each ``style_weight`` its snapshots: the step, the weighted losses, and the image ``(3, H, W)``.
     """
     if not runs or not all(runs.values()):
         raise ValueError("runs must have at least one snapshot for each style_weight")
@@ -97,15 +296,15 @@ def style_explorer(runs: Mapping[float, Sequence[tuple[int, Mapping[str, float],
 
     @functools.cache
     def draw(ratio: float, snapshot: int) -> dict[str, bytes | str]:
-        step, losses, picture = runs[ratio][min(snapshot, len(runs[ratio]) - 1)]
-        pixels = (255 * images.to_array(picture)).round().astype(np.uint8)
+        step, losses, image = runs[ratio][min(snapshot, len(runs[ratio]) - 1)]
+        pixels = (255 * to_array(image)).round().astype(np.uint8)
         zoom = 480 / max(pixels.shape[:2])
         parts = " + ".join(f"{name} {value:.3f}" for name, value in losses.items() if name != "total")
         return {
-            "picture": encode(cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)),
+            "image": encode(cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)),
             "text": f"<p>Step {step}: {parts} = <b>{losses['total']:.3f}</b></p>",
         }
 
-    view = {"text": ipw.HTML(), "picture": ipw.Image(**wide)}
+    view = {"text": ipw.HTML(), "image": ipw.Image(**wide)}
     connect(controls, view, draw)
     return ipw.VBox([*controls.values(), *view.values()])

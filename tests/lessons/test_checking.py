@@ -1,157 +1,284 @@
-"""The checks of the exercises: right answers pass, typical wrong ones get the hint that they need."""
+"""The engine of the checks: what it notices, what it names, and what it leaves alone."""
 
-import importlib
+import random
 
-import answers_05
+import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import max_pool2d
 
-from helpers.lessons import checking, lesson_01, lesson_05
-
-LESSONS = [importlib.import_module(f"answers_{number:02}") for number in range(2, 10)]
-RIGHT = [case for lesson in LESSONS for case in lesson.RIGHT]
-WRONG = [case for lesson in LESSONS for case in lesson.WRONG]
-
-
-def verdict(capsys, check, answer):
-    check(answer)
-    return capsys.readouterr().out
+from helpers.lessons import checking
+from helpers.lessons.checking import Case
 
 
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
-def test_a_right_answer_passes(check, answer, capsys):
-    assert verdict(capsys, check, answer).startswith(checking.CORRECT)
+def pool(image, window, stride):
+    return max_pool2d(image[None], window, stride)[0]
 
 
-@pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
-def test_a_wrong_answer_gets_its_hint(check, answer, hint, capsys):
-    said = verdict(capsys, check, answer)
-    assert said.startswith("Not yet")
-    assert hint in said
+def cases(*hints):
+    generator = torch.Generator().manual_seed(0)
+    sizes = ((2, 2, 2, 2), (4, 6, 2, 2), (8, 7, 3, 2))
+    hints = hints or ("One window gives one number.", "Rows come first.", "What does not fill a window is left out.")
+    return [
+        Case((torch.randn(height, width, generator=generator) - 2, window, stride), hint)
+        for (height, width, window, stride), hint in zip(sizes, hints, strict=True)
+    ]
 
 
-@pytest.mark.parametrize("check", {check for check, _ in RIGHT})
-@pytest.mark.parametrize("nothing", [None, ...])
-def test_a_stub_is_not_attempted(check, nothing, capsys):
-    assert verdict(capsys, check, lambda *_: nothing).startswith(checking.NOT_ATTEMPTED)
+MISTAKES = {
+    "A zero takes part.": lambda image, window, stride: pool(image, window, stride).clamp(min=0),
+    "The stride is left out.": lambda image, window, stride: pool(image, window, window),
+}
 
 
-def test_a_hook_also_records_where_gradients_are_off(capsys):
-    with torch.no_grad():
-        assert verdict(capsys, lesson_05.check_recorded_output, answers_05.record).startswith(checking.CORRECT)
+@pytest.fixture
+def said(capsys):
+    def check(answer, **options):
+        checking.compare(answer, pool, cases(), **{"mistakes": MISTAKES} | options)
+        return capsys.readouterr().out
+
+    return check
 
 
-def test_every_check_has_right_and_wrong_answers():
-    modules = [importlib.import_module(f"helpers.lessons.lesson_{number:02}") for number in range(2, 10)]
-    every = {name for module in modules for name in dir(module) if name.startswith("check_")} - {"check_function"}
-    assert {check.__name__ for check, _ in RIGHT} == {check.__name__ for check, *_ in WRONG} == every
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda x: x,
+        lambda x: x.numpy(),
+        lambda x: x.tolist(),
+        lambda x: x.double(),
+        lambda x: x.half(),
+        lambda x: x.bfloat16(),
+        lambda x: nn.Parameter(x),
+        lambda x: x + 1e-6,
+    ],
+)
+def test_a_right_result_may_come_in_any_kind_of_numbers(said, kind):
+    assert said(lambda *a: kind(pool(*a))) == "Correct: 3 of 3 cases.\n"
 
 
-def test_not_attempted(capsys):
-    def stub(*arguments): ...
-
-    assert verdict(capsys, lesson_01.check_output_size, stub).startswith("Not attempted yet")
-    assert verdict(capsys, lesson_01.check_diagonal_kernel, None).startswith("Not attempted yet")
-
-
-def test_an_error_in_the_answer_is_reported_not_raised(capsys):
-    out = verdict(capsys, lesson_01.check_output_size, lambda *a: 1 / 0)
-    assert out.startswith("Not yet: with 5, 3, 1, 0, your function raised ZeroDivisionError")
-
-
-def test_the_arguments_are_named_as_the_reader_named_them(capsys):
-    out = verdict(capsys, lesson_01.check_output_size, lambda w, f, s, p: 7)
-    assert out.startswith("Not yet: with w=5, f=3, s=1, p=0, your function gave 7; expected 3. Count the places")
-    assert verdict(capsys, lesson_01.check_output_size, max).startswith(
-        "Not yet: with 5, 3, 1, 0, your function gave 5"
+def test_the_arguments_are_named_as_the_reader_named_them(said):
+    out = said(lambda photo, size, step: pool(photo, size, step) + torch.rand(()))
+    assert out.startswith(
+        "Not yet: with photo=[[-0.459, -2.2934], [-4.1788, -1.4316]], size=2, step=2, your function gave"
     )
+    assert "One window gives one number." in out
 
 
-def test_grading_raises_on_anything_but_correct(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda *a: pool(*a).clamp(min=0), "A zero takes part."),
+        (
+            lambda image, window, stride: pool(image, window, window),
+            "gave the shape (2, 2); expected the shape (3, 3). The str",
+        ),
+        (lambda *a: pool(*a).T, "Rows and columns are exchanged"),
+        (lambda *a: -pool(*a), "The sign is wrong."),
+        (lambda *a: 3 * pool(*a), "It is 3 times what is expected."),
+        (lambda *a: pool(*a)[None], "an axis of length 1 is too many"),
+        (lambda *a: pool(*a) / 0 * 0, "gave NaN; expected finite numbers only."),
+        (lambda *a: pool(*a) * 1j, "complex numbers"),
+        (lambda *a: pool(*a).to_sparse(), "a sparse or quantised tensor"),
+        (lambda *a: pool(*a).to("meta"), "on the device meta"),
+        (lambda *a: "text", "gave text; expected numbers."),
+        (lambda *a: True, "gave True; expected a number."),
+        (lambda *a: [1, [2]], "whose parts have different shapes"),
+        (lambda *a: nn.Linear(1, 1), "gave a Linear; expected numbers."),
+        (lambda *a: np.array(["a"]), "numbers of the type <U1"),
+        (lambda image: image, "leave the parameters of the stub as they are"),
+        (lambda *a: pool(*a) if a[1] == 2 else None, "one of its branches has no return"),
+        (lambda *a: exit(), "raised SystemExit"),
+    ],
+)
+def test_what_is_wrong_is_named(said, answer, words):
+    out = said(answer)
+    assert out.startswith("Not yet: with ")
+    assert words in out
+
+
+def test_an_error_comes_with_the_readers_line_and_the_hint(said):
+    def answer(image, window, stride):
+        return image / (window - 2)[0]
+
+    assert "your function raised TypeError in the line `return image / (window - 2)[0]`" in said(answer)
+    assert said(answer).endswith("One window gives one number.\n")
+
+
+def test_a_hint_is_not_given_where_it_is_not_about_what_is_wrong(said):
+    for answer in (lambda *a: "text", lambda *a: pool(*a).T, lambda *a: pool(*a).to("meta"), lambda *a: -pool(*a)):
+        out = said(answer)
+        assert not any(case.hint in out for case in cases())
+
+
+def test_a_mistake_that_fits_only_partly_is_not_named_where_another_fits_too(said):
+    both = {"One.": lambda *a: pool(*a) + a[0][0, 0], "Two.": lambda *a: pool(*a) + a[0][0, 0] * (len(a[0]) < 5)}
+    out = said(lambda *a: pool(*a) + a[0][0, 0] * (len(a[0]) < 3), mistakes=both)
+    assert "One window gives one number." in out
+    assert "One. " not in out
+    assert "Two." not in out
+
+
+def test_a_diagnosis_comes_before_the_hint_and_may_fail(said):
+    wrong = lambda *a: pool(*a) + torch.rand(())  # noqa: E731
+    assert "Seen 1 number of a 2 × 2 image." in said(
+        wrong, diagnose=lambda got, expected, image, *_: f"Seen {got.numel()} number of a {len(image)} × 2 image."
+    )
+    assert "One window gives" in said(wrong, diagnose=lambda *_: 1 / 0)
+
+
+def change(image, window, stride):
+    result = pool(image, window, stride)
+    image[0, 0] = 0
+    return result
+
+
+def seed(*arguments):
+    torch.manual_seed(0)
+    return pool(*arguments)
+
+
+def no_grad(*arguments):
+    torch.set_grad_enabled(False)
+    return pool(*arguments)
+
+
+def ask_for_gradient(image, window, stride):
+    image.requires_grad_()
+    return pool(image, window, stride)
+
+
+def keep_gradient(image, window, stride):
+    image.requires_grad_()
+    pool(image, window, stride).sum().backward()
+    image.requires_grad_(False)
+    return pool(image, window, stride)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (change, "changes image, which it was given: work on a copy, image.clone()."),
+        (seed, "sets the random seed of the whole program"),
+        (no_grad, "leaves gradients switched on or off"),
+        (ask_for_gradient, "sets requires_grad on image"),
+        (keep_gradient, "leaves a gradient in image"),
+    ],
+)
+def test_what_an_answer_changes_is_the_finding(said, answer, words):
+    assert words in said(answer)
+    assert torch.is_grad_enabled()
+
+
+def leave_hook(model, x):
+    model[0].register_forward_hook(lambda *_: None)
+    return model(x)
+
+
+def leave_mode(model, x):
+    return model.eval()(x)
+
+
+def leave_gradients(model, x):
+    model(x).sum().backward()
+    return model(x)
+
+
+def move_weights(model, x):
+    result = model(x)
+    with torch.no_grad():
+        model[0].weight.mul_(2)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda model, x: model(x), "Correct"),
+        (leave_hook, "remove yours"),
+        (leave_mode, "in another mode"),
+        (leave_gradients, "leaves gradients at the weights"),
+        (move_weights, "changes the weights"),
+    ],
+)
+def test_a_model_comes_back_as_it_was(capsys, answer, words):
+    given = Case((nn.Sequential(nn.Linear(3, 2)), torch.ones(4, 3)))
+    checking.compare(answer, lambda model, x: model(x), [given])
+    assert words in capsys.readouterr().out
+    assert given.arguments[0].training
+    assert given.arguments[0][0].weight.grad is None
+
+
+@pytest.mark.parametrize("container", [list, tuple, lambda values: dict(enumerate(values))])
+def test_containers_are_looked_into(capsys, container):
+    def double(values):
+        for value in values.values() if isinstance(values, dict) else values:
+            value.mul_(2)
+        return 0
+
+    checking.compare(double, lambda values: 0, [Case((container([torch.ones(2)]),))])
+    assert "changes values" in capsys.readouterr().out
+
+
+def test_random_states_stay_as_they_were(said):
+    def draw(*arguments):
+        torch.rand(3), np.random.rand(3), random.random()
+        return pool(*arguments)
+
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+    assert said(draw).startswith("Correct")
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1] == random.getstate()
+    assert (states[2] == np.random.get_state()[1]).all()
+
+
+def test_what_a_function_is_meant_to_change_is_observed(capsys):
+    def observe(result, values):
+        return torch.tensor(values)
+
+    for answer, words in (
+        (list.sort, "gave nothing"),
+        (lambda v: v.sort() or 0, "Correct"),
+        (lambda v: 0, "gave [2, 1]"),
+    ):
+        checking.compare(answer, lambda v: v.sort() or 0, [Case(([2, 1],))], observe=observe, may_change=[0])
+        out = capsys.readouterr().out
+        assert words in out or (answer is list.sort and out.startswith("Not attempted"))
+
+
+def test_results_of_two_parts_are_compared_one_by_one(capsys):
+    for answer, words in (
+        (lambda a: [a, 2 * a], "Correct"),
+        (lambda a: (a, a), "gave 3; expected 6. (the second result)"),
+        (lambda a: a, "gave one result; expected 2"),
+    ):
+        checking.compare(answer, lambda a: (a, 2 * a), [Case((3,))])
+        assert words in capsys.readouterr().out
+
+
+def test_tolerance_goes_with_the_size_of_the_numbers(capsys):
+    for factor, verdict in ((1.00001, "Correct"), (1.01, "Not yet")):
+        checking.compare(lambda x, f=factor: f * x, lambda x: x, [Case((1e-6 * torch.arange(5.0),))])
+        assert capsys.readouterr().out.startswith(verdict)
+
+
+@pytest.mark.parametrize("fault_of", [lambda got: "gave something odd.", lambda got: got.shape])
+def test_judge_reports_what_it_finds(capsys, fault_of):
+    assert not checking.judge(lambda x: [x], (1,), fault_of)
+    assert capsys.readouterr().out.startswith("Not yet: your function gave")
+    assert checking.judge(lambda x: [x], (1,), lambda got: "")
+    assert not capsys.readouterr().out
+
+
+def test_a_message_has_ten_lines_at_most(capsys):
+    checking.report(checking.NOT_YET, "\n".join("a" * 10_000 for _ in range(100)))
+    assert len(capsys.readouterr().out.splitlines()) == 10
+
+
+def test_grading_raises_on_anything_but_correct(monkeypatch, said):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    with pytest.raises(AssertionError, match="Not attempted"):
-        lesson_01.check_output_size(lambda *a: None)
-    with pytest.raises(AssertionError, match="Not yet"):
-        lesson_01.check_output_size(lambda *a: 0)
-    assert "Correct" in verdict(capsys, lesson_01.check_output_size, lambda w, f, s, p: (w - f + 2 * p) // s + 1)
-
-
-@pytest.mark.parametrize(
-    ("got", "expected", "words"),
-    [
-        (3, 3, ""),
-        (3.00001, 3, ""),
-        (torch.tensor([1, 2]), [1, 2], ""),
-        (4, 3, "gave 4; expected 3."),
-        (torch.zeros(2, 3), torch.zeros(3, 2), "gave the shape (2, 3); expected the shape (3, 2)."),
-        (torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0]), "1 of 2 values are off: at [1] there is 9; expected 2."),
-        (torch.tensor([float("nan")]), torch.tensor([1.0]), "at [0] there is nan"),
-        ("a", 3, "gave 'a'; expected 3."),
-        ("a", "a", ""),
-    ],
-)
-def test_difference(got, expected, words):
-    found = checking.difference(got, expected)
-    assert words in found
-    assert bool(words) == bool(found)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda w, f, s, p: (w - f + p) // s + 1,  # padding on one side only
-        lambda w, f, s, p: -(-(w - f + 2 * p) // s) + 1,  # rounded up
-        lambda w, f, s, p: (w - f + 2 * p) / s + 1,  # not rounded
-        lambda w, f, s, p: (w - f + 2 * p) // s,  # one short
-    ],
-)
-def test_output_size_refuses(capsys, wrong):
-    assert verdict(capsys, lesson_01.check_output_size, wrong).startswith("Not yet")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda i, o, k, bias: o * k * k + o * bias,  # forgets the input channels
-        lambda i, o, k, bias: i * o * k * k,  # forgets the bias
-        lambda i, o, k, bias: i * o * k * k + i * o * bias,
-    ],
-)
-def test_parameters_refuse(capsys, wrong):
-    assert verdict(capsys, lesson_01.check_convolution_parameters, wrong).startswith("Not yet")
-
-
-def correlate(picture, kernel, stride, padding, *, turned=False, one_side=False):
-    before = 0 if one_side else padding
-    padded = torch.nn.functional.pad(picture, (before, padding, before, padding))
-    kernel = kernel.flip(0, 1) if turned else kernel
-    patches = padded.unfold(0, kernel.shape[0], stride).unfold(1, kernel.shape[1], stride)
-    return (patches * kernel).sum((2, 3))
-
-
-def test_cross_correlation_knows_right_from_wrong(capsys):
-    check = lesson_01.check_cross_correlation
-    assert "Correct: 5 of 5" in verdict(capsys, check, correlate)
-    turned = verdict(capsys, check, lambda *a: correlate(*a, turned=True))
-    assert "not turned" in turned
-    square = verdict(capsys, check, lambda p, k, s, pad: correlate(p, k[:, : len(k)], s, pad))
-    assert "need not be square" in square
-    one_side = verdict(capsys, check, lambda *a: correlate(*a, one_side=True))
-    assert "Padding puts zeros" in one_side
-    assert "With a stride" in verdict(capsys, check, lambda p, k, s, pad: correlate(p, k, 1, pad))
-
-
-@pytest.mark.parametrize(
-    ("kernel", "words"),
-    [
-        ([[-2, -1, 0], [-1, 0, 1], [0, 1, 2]], "Correct"),
-        ([[-1, -1, 0], [-1, 0, 1], [0, 1, 1]], "Correct"),
-        ([[-1, 0, 0], [0, 0, 0], [0, 0, 1]], "2 at B and 2 at A: give weight to the cells beside"),
-        ([[2, 1, 0], [1, 0, -1], [0, -1, -2]], "large weights belong at the lower right"),
-        ([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], "at D, where the two bright corners must cancel"),
-        ([[0, 0, 0], [0, 0, 0], [0, 0, 1]], "sum to 0"),
-        ([[1, 2], [3, 4]], r"(2, 2)"),
-    ],
-)
-def test_diagonal_kernel(capsys, kernel, words):
-    assert words in verdict(capsys, lesson_01.check_diagonal_kernel, torch.tensor(kernel))
+    for answer, words in ((None, "Not attempted"), (lambda *a: None, "Not attempted"), (lambda *a: 0, "Not yet")):
+        with pytest.raises(AssertionError, match=words):
+            said(answer)
+    assert said(pool).startswith("Correct")

@@ -2,14 +2,14 @@
 
 import re
 
-import cv2
-import numpy as np
+import ipywidgets as ipw
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, relu
+from widget_tools import decode, every, find, text
 
 from helpers import filters
 from helpers.lessons import explorer as explorer_tools
@@ -22,12 +22,10 @@ def explorer():
 
 
 def turn(explorer, **values):
-    """Set controls by their description; give the texts and pictures shown."""
-    top, pictures, sizes = explorer.children
-    controls = {control.description: control for control in top.children[0].children}
+    """Set controls by their description; give what is written then."""
     for name, value in values.items():
-        controls[name].value = value
-    return top.children[1].value, [picture.value for picture in pictures.children], sizes.value
+        find(explorer, name).value = value
+    return text(explorer)
 
 
 def cells(html):
@@ -46,7 +44,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize(("kind", "window", "stride", "row", "column"), SETTINGS)
 def test_numbers(explorer, kind, window, stride, row, column):
-    html, _, _ = turn(explorer, kind=kind, window=window, stride=stride, row=row, column=column)
+    html = turn(explorer, kind=kind, window=window, stride=stride, row=row, column=column)
     shown = cells(html)
     grid, output = shown[:36], shown[36:]
     assert [n for _, n in grid] == lesson_02.POOL_NUMBERS.flatten().tolist()
@@ -63,23 +61,23 @@ def test_numbers(explorer, kind, window, stride, row, column):
 
 
 def test_what_is_in_no_window_is_said_and_grey(explorer):
-    html, _, _ = turn(explorer, kind="max", window=3, stride=2, row=0, column=0)
+    html = turn(explorer, kind="max", window=3, stride=2, row=0, column=0)
     grey = [i for i, (style, _) in enumerate(cells(html)[:36]) if "#ccc" in style]
     assert grey == [i for i in range(36) if i % 6 == 5 or i >= 30]
     assert "the last row and column do not fit" in html
     assert "11 of 36" in html
-    html, _, _ = turn(explorer, stride=3)
+    html = turn(explorer, stride=3).split("Feature map")[0]
     assert "do not fit" not in html
     assert "Each number is in some window" in html
 
 
-def test_pictures(explorer):
-    _, shown, sizes = turn(explorer, kind="max", window=4, stride=4, map=2, row=0, column=0)
+def test_the_pooled_map(explorer):
+    sizes = turn(explorer, kind="max", window=4, stride=4, map=2, row=0, column=0)
     photo = explorer_tools.small_gray("camera")
     maps = relu(conv2d(photo[None, None], filters.step_filters()[:, None]))[:, 2:3]
     expected = max_pool2d(maps, 4)[0, 0] / maps.max()
-    picture = cv2.imdecode(np.frombuffer(shown[1], np.uint8), cv2.IMREAD_COLOR)
-    middles = picture[4::8, 4::8].astype(int)  # 4 times as large for the stride, 2 for the screen
+    _, pooled = every(explorer, ipw.Image)
+    middles = decode(pooled)[4::8, 4::8]  # 4 times as large for the stride, 2 for the screen
     assert middles.shape[:2] == expected.shape == (49, 49)
     inside = torch.from_numpy(middles[2:, 2:, 0])  # past the box around the first value
     assert torch.equal(inside, (expected[2:, 2:] * 255).round().long())

@@ -1,4 +1,5 @@
 import cv2
+import ipywidgets as ipw
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,12 @@ from helpers.lessons import lesson_05
 
 NAMES = list(images.SAMPLES)
 PHOTOS = torch.stack([images.square(images.sample(name)) for name in NAMES])
+
+
+def shown(widget, kind):
+    """All widgets of a kind below ``widget``, from left to right and from above."""
+    below = [part for child in getattr(widget, "children", ()) for part in shown(child, kind)]
+    return [widget, *below] if isinstance(widget, kind) else below
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +46,12 @@ def test_shows_the_map_and_what_its_strongest_unit_sees(explorer, model, photo, 
     find(explorer, "layer").value = layer
     find(explorer, "channel").value = channel
     find(explorer, "photo").value = NAMES.index(photo)
-    picture = images.square(images.sample(photo))
-    grid = features.activations(model, picture, [layer])[layer][channel]
+    image = images.square(images.sample(photo))
+    grid = features.activations(model, image, [layer])[layer][channel]
     row, column = divmod(int(grid.argmax()), grid.shape[1])
-    top, left, height, width = features.receptive_field(model, layer, picture.shape, (row, column), channel)
-    overlay, shown, patch = (decode(part.children[1]) for part in explorer.children[1].children)
-    text = explorer.children[2].value
+    top, left, height, width = features.receptive_field(model, layer, image.shape, (row, column), channel)
+    overlay, grid_shown, patch = map(decode, shown(explorer, ipw.Image))
+    text = shown(explorer, ipw.HTML)[-1].value
     assert f"<b>{grid.max():.2f}</b> at row {row}, column {column}" in text
     assert f"sees {height} × {width} pixels" in text
     white = features.activations(model, PHOTOS, [layer])[layer][:, channel].max()
@@ -52,8 +59,10 @@ def test_shows_the_map_and_what_its_strongest_unit_sees(explorer, model, photo, 
     zoom = 224 // len(grid)
     away = (torch.arange(len(grid)) - row).abs() > 3
     expected = (grid / white).clamp(0, 1).numpy()
-    np.testing.assert_allclose(shown[zoom // 2 :: zoom, zoom // 2 :: zoom, 0][away] / 255, expected[away], atol=0.01)
-    cut = images.to_array(picture[:, top : top + height, left : left + width])
+    np.testing.assert_allclose(
+        grid_shown[zoom // 2 :: zoom, zoom // 2 :: zoom, 0][away] / 255, expected[away], atol=0.01
+    )
+    cut = images.to_array(image[:, top : top + height, left : left + width])
     scale = 224 / max(height, width)
     enlarged = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     np.testing.assert_allclose(patch / 255, enlarged, atol=0.01)
@@ -62,13 +71,17 @@ def test_shows_the_map_and_what_its_strongest_unit_sees(explorer, model, photo, 
         assert (overlay[top + height // 2, left + width - 1] == explorer_tools.BOX_COLOR).all()
 
 
-def test_the_photo_is_lit_where_the_map_is_bright():
-    grid = torch.zeros(13, 13)
-    grid[5, 7] = 2
-    view = lesson_05._layer_view(torch.full((3, 224, 224), 1.0), grid, 2.0, start=-88, step=16, field=207)
-    overlay = cv2.imdecode(np.frombuffer(view["overlay"], np.uint8), cv2.IMREAD_COLOR)
-    assert (overlay[-88 + 5 * 16 + 103, -88 + 7 * 16 + 103] == 255).all()
-    assert (overlay[60, 60] == 51).all()
+def test_the_photo_is_lit_where_the_map_is_bright(explorer, model):
+    find(explorer, "layer").value, find(explorer, "channel").value = "features.1", 3
+    find(explorer, "photo").value = NAMES.index("china")
+    maps = features.activations(model, PHOTOS, ["features.1"])["features.1"][:, 3]
+    light = (maps[NAMES.index("china")] / maps.max())[..., None].numpy()
+    middles = slice(1, 2 * len(light), 2)  # unit i sees the pixels from 2i to 2i + 2
+    expected = images.to_array(images.square(images.sample("china")))[middles, middles] * (0.2 + 0.8 * light)
+    overlay = decode(shown(explorer, ipw.Image)[0])[middles, middles] / 255
+    off = np.abs(overlay - expected).max(axis=2) > 0.01
+    assert light.max() > 0.1
+    assert off.sum() <= 16  # the box around the strongest unit
 
 
 def test_a_layer_with_fewer_channels_takes_the_slider_back(explorer):

@@ -2,6 +2,7 @@
 
 import time
 
+import ipywidgets as ipw
 import numpy as np
 import pytest
 import torch
@@ -12,11 +13,11 @@ from helpers.lessons import lesson_07
 from helpers.lessons.lesson_07 import overlay
 
 
-def test_an_overlay_is_purple_for_orange_against_and_the_picture_where_there_is_nothing():
-    picture, heat = torch.rand(3, 10, 10), torch.zeros(10, 10)
+def test_an_overlay_is_purple_for_orange_against_and_the_image_where_there_is_nothing():
+    image, heat = torch.rand(3, 10, 10), torch.zeros(10, 10)
     heat[:5, :5], heat[5:, 5:] = 2, -2
-    pixels = overlay(picture, heat)
-    np.testing.assert_allclose(pixels[:5, 5:], 0.4 + 0.6 * picture.mean(0)[:5, 5:, None].expand(5, 5, 3), atol=1e-6)
+    pixels = overlay(image, heat)
+    np.testing.assert_allclose(pixels[:5, 5:], 0.4 + 0.6 * image.mean(0)[:5, 5:, None].expand(5, 5, 3), atol=1e-6)
     red, _, blue = pixels[0, 0]
     assert blue > 1.5 * red
     red, _, blue = pixels[9, 9]
@@ -28,15 +29,20 @@ def explorer():
     return lesson_07.attribution_explorer()
 
 
-def direct(model, picture, index, method, patch):
+def find_all(widget, *kinds):
+    found = [widget] if isinstance(widget, kinds) else []
+    return found + [w for child in getattr(widget, "children", ()) for w in find_all(child, *kinds)]
+
+
+def direct(model, image, index, method, patch):
     if method == "occlusion":
-        return attribution.occlusion(model, picture, index, (patch, patch), (patch // 2, patch // 2), progress=False)
+        return attribution.occlusion(model, image, index, (patch, patch), (patch // 2, patch // 2), progress=False)
     if method == "SmoothGrad":
-        return attribution.smooth_grad(model, picture, index, 10).amax(0)
+        return attribution.smooth_grad(model, image, index, 10).amax(0)
     if method == "Grad-CAM":
-        return attribution.grad_cam(model, picture, index, layer="features.12")
+        return attribution.grad_cam(model, image, index, layer="features.12")
     rule = "plain" if method == "saliency" else method
-    return attribution.backpropagate(model, picture, index, rule).abs().amax(0)
+    return attribution.backpropagate(model, image, index, rule).abs().amax(0)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +60,12 @@ def direct(model, picture, index, method, patch):
 def test_shows_what_a_direct_computation_gives(explorer, photo, rank, method, patch):
     for control, value in (("photo", photo), ("class", rank), ("method", method), ("patch", patch)):
         find(explorer, control).value = value
-    model, picture = pretrained.load(), images.square(images.sample(photo))
-    index = model(picture[None])[0].topk(3).indices[rank].item()
-    expected = 255 * overlay(picture, direct(model, picture, index, method, patch))
-    _, text, (shown, drawn) = explorer.children[0], explorer.children[1].value, explorer.children[2].children
-    assert f"<b>{pretrained.CLASSES[index]}" in text
-    assert np.abs(decode(shown).astype(float) - 255 * images.to_array(picture)).max() < 1
+    model, image = pretrained.load(), images.square(images.sample(photo))
+    index = model(image[None])[0].topk(3).indices[rank].item()
+    expected = 255 * overlay(image, direct(model, image, index, method, patch))
+    text, shown, drawn = find_all(explorer, ipw.HTML, ipw.Image)
+    assert f"<b>{pretrained.CLASSES[index]}" in text.value
+    assert np.abs(decode(shown).astype(float) - 255 * images.to_array(image)).max() < 1
     assert np.abs(decode(drawn).astype(float) - expected).mean() < 1
 
 

@@ -4,6 +4,7 @@ import io
 import re
 import time
 
+import ipywidgets as ipw
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,11 @@ from helpers.lessons import lesson_08
 @pytest.fixture(scope="module")
 def explorer():
     return lesson_08.dream_explorer()
+
+
+def find_all(widget, *kinds):
+    found = [widget] if isinstance(widget, kinds) else []
+    return found + [w for child in getattr(widget, "children", ()) for w in find_all(child, *kinds)]
 
 
 def set_to(explorer, **values):
@@ -34,14 +40,14 @@ def set_to(explorer, **values):
 )
 def test_shows_what_a_direct_computation_gives(explorer, photo, layer, octaves, steps, strength):
     set_to(explorer, photo=photo, layer=layer, octaves=octaves, steps=steps, strength=strength)
-    model, picture = pretrained.load(), images.read(images.sample(photo), size=160)
+    model, image = pretrained.load(), images.read(images.sample(photo), size=160)
     options = {"octaves": octaves, "steps": steps, "step_size": strength, "progress": False}
-    dreamt = dream.deep_dream(model, picture, layer, **options)
+    dreamt = dream.deep_dream(model, image, layer, **options)
     before, after = (
-        dream.half_squared_norm(hooks.run_to(model, p[None], [layer])[layer]).item() for p in (picture, dreamt)
+        dream.half_squared_norm(hooks.run_to(model, p[None], [layer])[layer]).item() for p in (image, dreamt)
     )
-    *_, text, (shown, drawn) = (*explorer.children[:3], explorer.children[3].children)
-    assert np.abs(decode(shown).astype(float) - 255 * images.to_array(picture)).max() < 1
+    text, shown, drawn = find_all(explorer, ipw.HTML, ipw.Image)
+    assert np.abs(decode(shown).astype(float) - 255 * images.to_array(image)).max() < 1
     assert np.abs(decode(drawn).astype(float) - 255 * images.to_array(dreamt)).mean() < 1
     numbers = [float(n) for n in re.findall(r"\d+\.\d+", text.value)]
     assert numbers == pytest.approx([before / 1e6, after / 1e6, after / before], rel=0.02, abs=0.06)

@@ -1,14 +1,24 @@
 """What the tests of the explorers share."""
 
 import cv2
+import ipywidgets as ipw
 import numpy as np
+
+
+def every(widget, kind):
+    """All widgets of a kind at or below ``widget``, in the order in which they are shown."""
+    below = [part for child in getattr(widget, "children", ()) for part in every(child, kind)]
+    return [widget, *below] if isinstance(widget, kind) else below
 
 
 def find(widget, description):
     """The control with this description, anywhere below ``widget``."""
-    if getattr(widget, "description", None) == description:
-        return widget
-    return next(filter(None, (find(child, description) for child in getattr(widget, "children", ()))), None)
+    return next((w for w in every(widget, ipw.Widget) if getattr(w, "description", None) == description), None)
+
+
+def text(widget):
+    """The HTML of all that is written below ``widget``."""
+    return "\n".join(part.value for part in every(widget, ipw.HTML))
 
 
 def decode(image):
