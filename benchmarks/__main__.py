@@ -1,7 +1,8 @@
 """All benchmarks, one after the other: ``python -m benchmarks``."""
 
-from benchmarks import looking, painting, recipe
+from benchmarks import looking, painting, recipe, sharing
 
 looking.main()
 painting.main()
 recipe.main()
+sharing.main()

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, mse_loss
 
-from benchmarks.recipe import machine
-from benchmarks.timing import COURSE, Result, Work, alone, keep, median_seconds, table
+from benchmarks.timing import COURSE, Result, Work, alone, keep, machine, median_seconds, table
 from helpers import dream, images, pretrained, style
 from helpers.hooks import recording
 

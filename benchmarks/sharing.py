@@ -1,7 +1,7 @@
 """Lessons on one machine: what three at once cost beside one, and the memory that each lesson takes.
 
-Three people run the same cells of lesson 9, each in a kernel of its own, at once. ``the course`` decides how many threads
-PyTorch uses (``helpers.devices``); ``PyTorch's default`` is told to use as many as there are cores, whoever else computes.
+Three people run the same cells of lesson 9, each in a kernel of its own, at once. The course decides how many threads
+PyTorch uses (``helpers.devices``); PyTorch by itself uses as many as there are cores, whoever else computes.
 """
 
 import json
@@ -15,8 +15,7 @@ import nbformat
 import torch
 from nbclient import NotebookClient
 
-from benchmarks.recipe import machine
-from benchmarks.timing import COURSE
+from benchmarks.timing import COURSE, machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "data" / "benchmark_sharing.json"
@@ -30,7 +29,7 @@ def paint(steps):
 paint(2)"""
 CELLS = ["paint(20)"] * 3
 PEAK = "import resource; resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024"
-WAYS = {"PyTorch's default": {"OMP_NUM_THREADS": str(torch.get_num_threads())}, COURSE: {}}
+WAYS = {"PyTorch by itself": {"OMP_NUM_THREADS": str(torch.get_num_threads())}, COURSE: {}}
 
 
 def _notebook(*sources: str) -> nbformat.NotebookNode:

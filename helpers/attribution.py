@@ -174,7 +174,7 @@ def backpropagate(
         batch = batch.detach().clone().requires_grad_()
         outputs = model(batch) if layer is None else run_to(model, batch, [layer])[layer]
         (gradient,) = torch.autograd.grad(_total_score(outputs, target), batch)
-    if rule != "plain" and (relus.others or not relus.count):
+    if rule != "plain" and (relus.others or not (relus.count or layer)):  # a first layer has no ReLU before it
         others = ", ".join(sorted(relus.others))
         raise ValueError(f"rule is for networks whose activations are ReLUs, and this one has {others or 'no ReLU'}")
     return gradient[0] if single else gradient

@@ -1,7 +1,7 @@
 """Deep dream and activation maximisation: images made by following a layer's activations uphill (lesson 8).
 
 Defaults are where they are used: a dream's octaves, steps and step size in :func:`deep_dream`, its layer in
-:data:`LAYERS`, a flight's in :func:`zoom`, those of activation maximisation in :func:`maximize`.
+:data:`helpers.pretrained.NETWORKS`, a flight's in :func:`zoom`, those of activation maximisation in :func:`maximize`.
 
 Images are ``(3, H, W)`` in [0, 1], of any size, in whatever form :func:`helpers.images.read` takes. Models come back as
 they came. An interrupt ends the work early and gives what there is.
@@ -24,16 +24,8 @@ from helpers.devices import device_of, mixed_precision
 from helpers.hooks import ReLURule, dummy_input, gradients, inference, run_to
 from helpers.images import Source, resized, scaled, total_variation
 from helpers.models import check_size, is_large_enough
-from helpers.pretrained import default_for
+from helpers.pretrained import network_of
 
-# The layer to dream with, where none is named: one that has patterns rather than edges, and not yet whole objects.
-LAYERS = {
-    "squeezenet1_1": "features.7",
-    "vgg16": "features.22",
-    "vgg19": "features.25",
-    "googlenet": "inception4c",
-    "resnet18": "layer3.0",
-}
 OCTAVE_SCALE = 1.4  # from the size of each octave to that of the next
 ZOOM_SCALE = 1.04  # from each frame of a flight to the next
 GUIDE_SIZE = 224  # pixels of the longer side at most; each place of the dream is compared with each place of the guide
@@ -103,7 +95,7 @@ def deep_dream(
     Args:
         model: any network that takes images in [0, 1].
         image: to start from.
-        layer: whose activations are made large; by default the one in :data:`LAYERS`.
+        layer: whose activations are made large; by default the one in :data:`helpers.pretrained.NETWORKS`.
         channel: of that layer, if only one is to be made large.
         guide: an image; its features are then made large, where the layer has them at all.
         octaves: how many sizes; those that are too small for the layer are left out.
@@ -125,7 +117,7 @@ def deep_dream(
             "octaves and steps must be at least 1, jitter and smoothing not negative; "
             f"they are {octaves}, {steps}, {jitter} and {smoothing}"
         )
-    layer = layer or default_for(model, LAYERS, "layer")
+    layer = layer or network_of(model, "layer").dream_layer
     original = images.read(image)[None].to(device_of(model))
     check_size(model, [layer], original)
     objective = _dream_objective(model, layer, channel, guide)
@@ -155,14 +147,14 @@ def zoom(
     """
     if frames < 1:
         raise ValueError(f"frames must be at least 1, not {frames}")
-    layer = layer or default_for(model, LAYERS, "layer")
+    layer = layer or network_of(model, "layer").dream_layer
     made = [deep_dream(model, image, layer, progress=False)]
     size = scaled(made[0], 1)
     with gradients(model), suppress(KeyboardInterrupt):
         fast = _converted(model)
         for i in tqdm(range(1, frames), disable=not progress, unit="frame"):
             larger = resized(made[-1], scaled(made[-1], ZOOM_SCALE))
-            top, left = ((large - small) // 2 for large, small in zip(larger.shape[1:], size, strict=True))
+            top, left = (round((large - small) / 2) for large, small in zip(larger.shape[1:], size, strict=True))
             frame = larger[None, :, top : top + size[0], left : left + size[1]].clamp(0, 1)
             sizes = _octave_sizes(model, layer, frame, 2)
             *_, dreamt = _ascend(fast, layer, half_squared_norm, frame, sizes, 2, 0.015, 16, 0.5, seed=i)

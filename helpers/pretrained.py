@@ -10,10 +10,8 @@ import http.client
 import importlib.util
 import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -164,15 +162,3 @@ def _downloaded(name: str) -> nn.Module:
     normalize = Normalize(*NETWORKS[name].normalization)
     setattr(model, first_name, nn.Sequential(OrderedDict([("normalize", normalize), *rest])))
     return model
-
-
-# --- For modules that hold tables of their own -----------------------------------------------------------------------
-
-DOWNLOADED = {name: network for name, network in NETWORKS.items() if name != EMBEDDED}
-Choice = TypeVar("Choice")
-
-
-def default_for(model: nn.Module, choices: Mapping[str, Choice], argument: str) -> Choice:
-    """What is chosen for the network that :func:`load` made; for another one an error that asks for ``argument``."""
-    network_of(model, argument)
-    return choices[str(model.name)]

@@ -24,24 +24,7 @@ from helpers.devices import device_of, mixed_precision
 from helpers.hooks import gradients, inference, run_to
 from helpers.images import Source, resized, scaled, to_gray, total_variation
 from helpers.models import check_size, is_large_enough
-from helpers.pretrained import default_for
-
-# For each network the layers whose maps are compared with those of the content, and those whose Gram matrices are
-# compared with those of the style. Losses are relative (see below), so that layers can weigh the same.
-CONTENT_LAYERS: dict[str, dict[str, float]] = {
-    "squeezenet1_1": {"features.7": 1},
-    "vgg16": {"features.20": 1},
-    "vgg19": {"features.22": 1},
-    "googlenet": {"inception4a": 1},
-    "resnet18": {"layer3.0": 1},
-}
-STYLE_LAYERS: dict[str, dict[str, float]] = {
-    "squeezenet1_1": dict.fromkeys(("features.1", "features.3", "features.4", "features.6", "features.7"), 1),
-    "vgg16": dict.fromkeys(("features.1", "features.6", "features.11", "features.18", "features.25"), 1),
-    "vgg19": dict.fromkeys(("features.1", "features.6", "features.11", "features.20", "features.29"), 1),
-    "googlenet": dict.fromkeys(("conv1", "conv3", "inception3a", "inception3b", "inception4a"), 1),
-    "resnet18": dict.fromkeys(("relu", "layer1.0", "layer1.1", "layer2.0", "layer2.1"), 1),
-}
+from helpers.pretrained import network_of
 
 OPTIMIZERS: dict[str, Callable[[Tensor], Optimizer]] = {
     # One evaluation in each step, and no stopping by itself: the relative losses have small gradients.
@@ -150,7 +133,7 @@ def stylize(
         content: the image to paint; the result has its size.
         style: the image to paint like.
         content_layers, style_layers: by name how much each counts beside the others; by default those in
-            :data:`CONTENT_LAYERS` and :data:`STYLE_LAYERS`.
+            :data:`helpers.pretrained.NETWORKS`.
         content_weight, style_weight, tv_weight: of the three losses; one with 0 is left out, and its layers are not
             computed. Where there is a style, the content's is multiplied by the root of how strong the content's maps
             are beside the style's, so that pale photos are painted as well.
@@ -175,8 +158,12 @@ def stylize(
             f"optimizer must be one of {', '.join(OPTIMIZERS)}, steps at least 1, weights not negative nor all 0; "
             f"they are {optimizer!r}, {steps} and {weights}"
         )
-    content_weights = _shares(content_layers or default_for(model, CONTENT_LAYERS, "content_layers"), content_weight)
-    style_weights = _shares(style_layers or default_for(model, STYLE_LAYERS, "style_layers"), style_weight)
+    content_weights = _shares(
+        content_layers or dict.fromkeys(network_of(model, "content_layers").content_layers, 1), content_weight
+    )
+    style_weights = _shares(
+        style_layers or dict.fromkeys(network_of(model, "style_layers").style_layers, 1), style_weight
+    )
     colored, example = (images.read(each)[None].to(device_of(model)) for each in (content, style))
     original, example = (to_gray(x).expand_as(x) if keep_colors else x for x in (colored, example))
     pairs = _pyramid(model, original, example, [*content_weights, *style_weights], coarse_to_fine)

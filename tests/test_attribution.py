@@ -237,6 +237,15 @@ def test_rules_say_what_they_cannot_cover():
         attribution.backpropagate(nn.Flatten(), image, 0, "relu")
 
 
+def test_before_the_first_relu_all_rules_are_alike():
+    model, image = pretrained.load(), images.square(images.sample("chelsea"), 96)
+    plain, guided = (
+        attribution.backpropagate(model, image, (7, 4, 5), rule, "features.0") for rule in ("plain", "guided")
+    )
+    assert torch.equal(plain, guided)
+    assert plain.any()
+
+
 def test_one_unit_of_a_layer_is_followed_back_to_its_receptive_field():
     model, image = pretrained.load(), images.square(images.sample("chelsea"), 96)
     gradient = attribution.backpropagate(model, image, (7, 4, 5), "deconvnet", layer="features.3")

@@ -364,7 +364,7 @@ def test_transformations_are_those_of_torchvision():
     assert torch.equal(dream.maximize(watched, "model", transform=0, **options), seen[0])
 
 
-@pytest.mark.parametrize("name", sorted(dream.LAYERS))
+@pytest.mark.parametrize("name", sorted(pretrained.NETWORKS))
 def test_the_default_layer_of_each_network_is_there(name):
     options = {"init_weights": False} if name == "googlenet" else {}
     torch.manual_seed(0)

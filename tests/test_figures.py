@@ -23,7 +23,7 @@ def photo(cmap="gray", move=0.0):
     return render(figure)
 
 
-def response(sign=1, cmap="PuOr", vmax=0.7):
+def response(sign=1, cmap="PuOr", vmax=0.4):
     return render(image_grid([sign * RESPONSE], ["response"], cmap=cmap, vmin=-vmax, vmax=vmax, size=3))
 
 
@@ -43,7 +43,7 @@ FAULTS = {
     "mirrored color map": (photo(), photo("gray_r")),
     "sign of a response": (response(), response(-1)),
     "sign of a kernel": (numbers("PuOr"), numbers("PuOr", -1)),
-    "range of a color map": (response(), response(vmax=0.3)),
+    "range of a color map": (response(), response(vmax=0.5)),
     "box eight pixels further": (photo(), photo(move=8)),
     "curve a fifth higher": (lines(), lines(1.2)),
 }

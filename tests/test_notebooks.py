@@ -133,13 +133,13 @@ def test_no_question_is_forgotten():
     assert len(answered) >= 40
 
 
-def write(path, *sources, solution=None):
-    """A notebook with these code cells, executed; the one at place ``solution`` is tagged so."""
+def write(path, *sources, **tags):
+    """A notebook with these code cells, executed; ``solution=1`` gives the second that tag."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     NotebookClient(notebook).execute()
-    if solution is not None:
-        notebook.cells[solution].metadata.tags = ["solution"]
+    for tag, place in tags.items():
+        notebook.cells[place].metadata.tags = [tag.replace("_", "-")]
     nbformat.write(notebook, path)
     return notebook
 
@@ -162,13 +162,14 @@ def test_the_safety_net_has_no_hole(tmp_path):
     write(folder / "good.ipynb", "a = 1", "a = 2", "a + 1 > 1", CHANGES["recolored"][0], solution=1)
     write(folder / "dependent.ipynb", "a = 1", "a = 2", "a", solution=1)
     for name, (before, after) in CHANGES.items():
-        notebook = write(folder / f"{name}.ipynb", before)
+        notebook = write(folder / f"{name}.ipynb", before, RED, figure_varies=1)
         notebook.cells[0].source = after
+        notebook.cells[1].source = CHANGES["recolored"][1]
         nbformat.write(notebook, folder / f"{name}.ipynb")
     command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
     output = subprocess.run([*command, str(folder)], capture_output=True, text=True, cwd=tmp_path).stdout
     assert set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", output, re.M)) == {*CHANGES, "dependent"}
-    assert "5 failed, 6 passed" in output
+    assert "5 failed, 10 passed" in output
     assert "AssertionError: smaller" in re.sub(r"\x1b\[[\d;]*m", "", output)
     assert re.search(r"figure 0 differs by \d\.\d+", output)
     assert len(list((tmp_path / "build" / "figures").glob("recolored_cell_0_0_*.png"))) == 2

@@ -89,7 +89,7 @@ def test_losses_are_0_for_the_same_and_1_for_nothing(network, photo):
 def test_shuffled_pixels_have_another_style_but_for_a_layer_that_sees_single_pixels(network, photo):
     order = torch.randperm(photo[0].numel(), generator=torch.Generator().manual_seed(0))
     shuffled = photo.flatten(1)[:, order].view_as(photo)
-    for layer in style.STYLE_LAYERS["squeezenet1_1"]:
+    for layer in pretrained.NETWORKS["squeezenet1_1"].style_layers:
         gram = style.gram_matrix(maps_of(network, photo, layer))
         assert style.style_loss(maps_of(network, shuffled, layer), gram) > 0.3
     torch.manual_seed(0)
@@ -345,9 +345,8 @@ def test_an_interrupt_gives_the_best_so_far_and_leaves_the_model_as_it_was(netwo
     network.eval()
 
 
-@pytest.mark.parametrize("name", sorted(style.STYLE_LAYERS))
+@pytest.mark.parametrize("name", sorted(pretrained.NETWORKS))
 def test_the_default_layers_of_each_network_are_there(name, photo, painting):
-    assert style.CONTENT_LAYERS.keys() == style.STYLE_LAYERS.keys() == {pretrained.EMBEDDED, *pretrained.DOWNLOADED}
     options = {"init_weights": False} if name == "googlenet" else {}
     torch.manual_seed(0)
     model = torchvision.models.get_model(name, weights=None, **options).eval().requires_grad_(False)

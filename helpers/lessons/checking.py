@@ -100,8 +100,9 @@ def compare(
     case, outcome, reason = cases[failed], outcomes[failed], ""
     if outcome.error and all(each.error for each in outcomes):
         reason = case.hint
-    elif not outcome.change and (outcome.error or _count(outcome.value)):
-        imitations = {say: [call(make, case) for case in cases] for say, make in (mistakes or {}).items()}
+    elif not outcome.change and (outcome.error or _numbers(outcome.value) is not None):
+        known = (mistakes or {}).items()
+        imitations = {say: [_imitate(make, case.arguments, observe) for case in cases] for say, make in known}
         reason = (
             _known_mistake(imitations, outcomes, faults)
             or _safely(diagnose, outcome.value, expected[failed], case.arguments)
@@ -347,12 +348,22 @@ def _largest(numbers: Tensor) -> float:
 # --- Explaining -------------------------------------------------------------------------------------------------------
 
 
-def _count(value: Any) -> int:
-    """How many numbers a result has; 0 for one that is no numbers."""
+def _imitate(make: Callable[..., Any], arguments: Sequence[Any], observe: Callable[..., Any] | None) -> Outcome:
+    given = copy.deepcopy(tuple(arguments))
     try:
-        return sum(map(_count, value)) if isinstance(value, tuple) else to_numbers(value).numel()
+        value = make(*given)
+        return Outcome(observe(value, *given) if observe else value)
+    except Exception as error:
+        return Outcome(error=f"raised {type(error).__name__}")
+
+
+def _numbers(value: Any) -> Tensor | None:
+    """All numbers of a result in a row; None for a result that is no numbers."""
+    try:
+        parts = [to_numbers(part).flatten() for part in (value if isinstance(value, tuple) else (value,))]
     except Exception:
-        return 0
+        return None
+    return torch.cat(parts)
 
 
 def _known_mistake(
@@ -370,7 +381,8 @@ def _known_mistake(
         return not difference(outcome.value, imitation.value)
 
     failed = [i for i, fault in enumerate(faults) if fault]
-    enough = 1 if not outcomes[failed[0]].error and _count(outcomes[failed[0]].value) > 2 else 2
+    first = None if outcomes[failed[0]].error else _numbers(outcomes[failed[0]].value)
+    enough = 1 if first is not None and len(first) > 2 else 2
     agreements = {say: [agree(*p) for p in zip(outcomes, made, strict=True)] for say, made in imitations.items()}
     everywhere = [say for say, agreed in agreements.items() if all(agreed)]
     here = [say for say, agreed in agreements.items() if agreed[failed[0]] and sum(agreed[i] for i in failed) >= enough]
@@ -387,7 +399,8 @@ def _safely(diagnose: Callable[..., str] | None, got: Any, expected: Any, argume
 def _relation(outcomes: Sequence[Outcome], expected: Sequence[Any], failed: int) -> str:
     """What is the same between all results and the expected ones, where that explains the difference."""
     try:
-        if failed and _count(expected[0]) > 2 and not difference(outcomes[failed].value, expected[0]):
+        first = _numbers(expected[0])
+        if failed and first is not None and len(first) > 2 and not difference(outcomes[failed].value, expected[0]):
             return "This is the result of the first call: does something live on, such as a list as default argument?"
         pairs = [_both(outcome.value, wanted) for outcome, wanted in zip(outcomes, expected, strict=True)]
         if all(got.ndim == 2 and not difference(got.T, wanted) for got, wanted in pairs):

@@ -159,14 +159,14 @@ def _training_situations() -> dict[str, tuple]:
     for situation, kind, norm, optimizer in (
         ("with a fresh model", nn.Sequential, nn.Identity(), torch.optim.SGD),
         (
-            "in evaluation mode, with gradients left over from an earlier batch",
+            "with gradients left over from an earlier batch",
             _WithOldGradients,
             nn.Identity(),
             torch.optim.SGD,
         ),
         ("with batch normalisation, and Adam", _WithOldGradients, nn.BatchNorm1d(4), torch.optim.Adam),
     ):
-        model = kind(norm, nn.Linear(4, 3)).train(kind is nn.Sequential or isinstance(norm, nn.BatchNorm1d))
+        model = kind(norm, nn.Linear(4, 3))
         vector_to_parameters(torch.linspace(-1, 1, 15), model[1].parameters())
         images = 3 * torch.randn(5, 4, generator=generator)
         situations[situation] = (model, images, torch.tensor([0, 2, 1, 0, 1]), optimizer(model.parameters(), lr=0.5))

