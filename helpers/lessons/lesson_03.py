@@ -42,9 +42,13 @@ def confusion_table(confusion: Tensor, classes: Sequence[str]) -> Figure:
     ax = figure.subplots()
     # The colours show the mistakes: on a common scale the diagonal would drown them.
     mistakes = counts - np.diag(np.diag(counts))
-    scale = {"vmin": 0, "vmax": max(1, 1.5 * mistakes.max())}
+    darkest = max(1, 1.5 * mistakes.max())
     table = ConfusionMatrixDisplay(mistakes, display_labels=classes)
-    table.plot(ax=ax, cmap="Greys", xticks_rotation=45, values_format="d", colorbar=False, im_kw=scale)
+    table.plot(
+        ax=ax, cmap="Greys", xticks_rotation=45, values_format="d", colorbar=False, im_kw={"vmin": 0, "vmax": darkest}
+    )
+    for text, count in zip(table.text_.flat, mistakes.flat, strict=True):
+        text.set_color("white" if count > 0.6 * darkest else "black")
     for i, count in enumerate(np.diag(counts)):
         table.text_[i, i].set(text=str(count), fontweight="bold")
     ax.set(xlabel="predicted class", ylabel="true class")
