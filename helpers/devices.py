@@ -7,6 +7,7 @@ way: three lessons at once on two cores then took 12 to 30 times as long as one.
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -44,18 +45,40 @@ def device_of(model: nn.Module) -> torch.device:
 # --- Cores -----------------------------------------------------------------------------------------------------------
 
 ALL_CORES = torch.get_num_threads()
-RUNNING = Path("/proc/loadavg")  # Linux; its fourth field counts the threads that run at this moment, and all there are
+PROC = Path("/proc")  # Linux; elsewhere all cores are taken
 
 
 def share_cores() -> None:
-    """Let PyTorch use the cores that are free now: one thread at least, and on a JupyterHub never more.
+    """Let PyTorch use the cores that are free: one thread at least, and on a JupyterHub never more.
 
     Before each cell of a notebook this is done anew. What a person has set in OMP_NUM_THREADS stays as it is.
     """
     if "OMP_NUM_THREADS" in os.environ:
         return
-    others = int(RUNNING.read_text().split()[3].partition("/")[0]) - 1 if RUNNING.exists() else 0
+    others = max(_others_since(), _others_now()) if (PROC / "loadavg").exists() else 0
     torch.set_num_threads(1 if "JUPYTERHUB_USER" in os.environ else max(1, ALL_CORES - others))
+
+
+def _others_now() -> int:
+    """Threads that run, beside this one: the smallest of some counts, as those of a notebook wake up for moments."""
+
+    def count() -> int:
+        time.sleep(0.004)
+        return int((PROC / "loadavg").read_text().split()[3].partition("/")[0]) - 1
+
+    return min(count() for _ in range(5))
+
+
+def _others_since() -> int:
+    """Cores that others kept busy on average since the last call: who begins together is not seen running yet."""
+    user, nice, system = map(int, (PROC / "stat").read_text().split()[1:4])
+    now, busy = time.monotonic(), (user + nice + system) / os.sysconf("SC_CLK_TCK") - time.process_time()
+    if now - LATELY["time"] > 0.3:  # clocks that tick a hundred times a second tell nothing of less
+        LATELY.update(cores=(busy - LATELY["busy"]) / (now - LATELY["time"]), time=now, busy=busy)
+    return round(LATELY["cores"])
+
+
+LATELY = {"time": -1e9, "busy": 0.0, "cores": 0.0}
 
 
 def _share_cores_before_each_cell() -> None:

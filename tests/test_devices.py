@@ -1,5 +1,6 @@
 """The precision that a processor is good at, and how many of its cores a lesson takes."""
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -19,37 +20,50 @@ def test_precision_asks_the_processor(monkeypatch):
 
 
 @pytest.fixture
-def running(monkeypatch, tmp_path):
-    """Says how many threads run on a machine of four cores."""
-    before, file = torch.get_num_threads(), tmp_path / "loadavg"
-    monkeypatch.setattr(devices, "RUNNING", file)
+def machine(monkeypatch, tmp_path):
+    """A machine of four cores, of which this one is told how many threads run, and how long its cores were busy."""
+    before, clock = torch.get_num_threads(), [1000.0]
+    monkeypatch.setattr(devices, "PROC", tmp_path)
     monkeypatch.setattr(devices, "ALL_CORES", 4)
+    monkeypatch.setattr(devices, "LATELY", {"time": 0.0, "busy": 0.0, "cores": 0.0})
+    monkeypatch.setattr(devices.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(devices.time, "process_time", lambda: 0.0)
     for name in ("OMP_NUM_THREADS", "JUPYTERHUB_USER"):
         monkeypatch.delenv(name, raising=False)
-    yield lambda threads: file.write_text(f"0.52 0.58 0.59 {threads}/467 11206")
+
+    def threads(running, busy_seconds, after=10.0):
+        clock[0] += after
+        ticks = round(busy_seconds * os.sysconf("SC_CLK_TCK"))
+        (tmp_path / "loadavg").write_text(f"0.52 0.58 0.59 {running}/467 11206")
+        (tmp_path / "stat").write_text(f"cpu  {ticks} 0 0 1 2 3 4 5\n")
+        devices.share_cores()
+        return torch.get_num_threads()
+
+    threads(1, 0.0)
+    yield threads
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("threads", "free"), [(1, 4), (2, 3), (4, 1), (5, 1), (40, 1)])
-def test_a_lesson_takes_the_cores_that_are_free(running, threads, free):
-    running(threads)
-    devices.share_cores()
-    assert torch.get_num_threads() == free
+@pytest.mark.parametrize(("running", "free"), [(1, 4), (2, 3), (4, 1), (5, 1), (40, 1)])
+def test_a_lesson_takes_the_cores_that_are_free_now(machine, running, free):
+    assert machine(running, 0.0) == free
 
 
-def test_on_a_hub_each_has_one_thread(running, monkeypatch):
-    running(1)
+@pytest.mark.parametrize(("busy", "free"), [(0.0, 4), (0.3, 4), (1.0, 3), (2.9, 1), (8.0, 1)])
+def test_a_lesson_takes_the_cores_that_others_left_free_of_late(machine, busy, free):
+    assert machine(1, 10 * busy) == free
+    assert machine(1, 10 * busy + 0.5, after=0.1) == free  # too soon to tell anew
+
+
+def test_on_a_hub_each_has_one_thread(machine, monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_USER", "ada")
-    devices.share_cores()
-    assert torch.get_num_threads() == 1
+    assert machine(1, 0.0) == 1
 
 
-def test_what_a_person_has_set_stays(running, monkeypatch):
-    running(9)
+def test_what_a_person_has_set_stays(machine, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     torch.set_num_threads(3)
-    devices.share_cores()
-    assert torch.get_num_threads() == 3
+    assert machine(9, 90.0) == 3
 
 
 def test_cores_are_shared_anew_before_each_cell():
