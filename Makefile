@@ -28,7 +28,7 @@ ablation: data ## repeat the experiment of lesson 4 (about 20 minutes)
 	$(BIN)/python -m benchmarks.ablation
 
 checkpoint: data ## train the network of lessons 5 to 7 again (a minute)
-	$(BIN)/python -m helpers.training
+	$(BIN)/python data/checkpoints/train.py
 
 pictures: $(READY) ## draw the course's own style pictures again
 	$(BIN)/python data/images/draw.py

@@ -18,10 +18,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from helpers.devices import device_of
-from helpers.hooks import ReLURule, Rule, gradients, inference, recording, run_to
-from helpers.images import as_batch
+from helpers.hooks import ReLURule, Rule, gradients, inference, maps_of, recording, run_to
 from helpers.incremental import Windows
+from helpers.models import explained, prepare
 
 Index = int | tuple[int, ...]
 Target = Index | list[Index] | Tensor | None
@@ -61,13 +60,14 @@ def occlusion(
     Raises:
         ValueError: a patch larger than the image, or a stride below 1 or larger than the patch.
     """
-    batch, single = _prepare(model, inputs)
+    batch, single = prepare(model, inputs)
     size = batch.shape[2:]
     shape = sliding_window_shapes or (max(1, size[0] // 7), max(1, size[1] // 7))
     rows, columns = map(_starts, size, shape, strides or [max(1, n // 4) for n in shape])
     corners = [(row, column) for row in rows for column in columns]
     maps = []
-    with inference(model), tqdm(total=len(batch) * len(corners), disable=not progress, unit="patch") as bar:
+    bar = tqdm(total=len(batch) * len(corners), disable=not progress, unit="patch")
+    with bar, inference(model), explained(model, batch):
         for image, index in zip(batch.split(1), _indices(model(batch), target), strict=True):
             score, drops = _score_of(model, image, index), []
             for first in range(0, len(corners), PATCHES_AT_ONCE):
@@ -168,11 +168,11 @@ def backpropagate(
         raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
     if layer is not None and target is None:
         raise ValueError("target must say which channel or unit of the layer is meant; it is None")
-    batch, single = _prepare(model, inputs)
     relus = ReLURule(RULES[rule])
     with gradients(model), relus if rule != "plain" else nullcontext():
-        batch = batch.detach().clone().requires_grad_()
-        outputs = model(batch) if layer is None else run_to(model, batch, [layer])[layer]
+        batch, single = _differentiable(model, inputs)
+        with explained(model, batch, [layer] if layer else []):
+            outputs = model(batch) if layer is None else run_to(model, batch, [layer])[layer]
         (gradient,) = torch.autograd.grad(_total_score(outputs, target), batch)
     if rule != "plain" and (relus.others or not (relus.count or layer)):  # a first layer has no ReLU before it
         others = ", ".join(sorted(relus.others))
@@ -209,8 +209,8 @@ def smooth_grad(
     """
     if nt_samples < 1:
         raise ValueError(f"nt_samples must be at least 1, not {nt_samples}")
-    batch, single = _prepare(model, inputs)
-    with inference(model):
+    batch, single = prepare(model, inputs)
+    with inference(model), explained(model, batch):
         indices: list[Index] = list(_indices(model(batch), target))
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(batch)
@@ -233,12 +233,11 @@ def grad_cam(model: nn.Module, inputs: Tensor, target: Target = None, *, layer: 
     Returns:
         ``(N, 1, H, W)`` or ``(1, H, W)``: enlarged to the size of the images, linearly.
     """
-    batch, single = _prepare(model, inputs)
     with gradients(model), recording(model, [layer]) as outputs:
-        logits = model(batch.detach().clone().requires_grad_())
-        maps = outputs[layer]
-        if maps.ndim != 4:
-            raise ValueError(f"layer must give maps (N, C, H, W), and {layer!r} gives {tuple(maps.shape)}")
+        batch, single = _differentiable(model, inputs)
+        with explained(model, batch):
+            logits = model(batch)
+        maps = maps_of(outputs, layer)
         (gradient,) = torch.autograd.grad(_total_score(logits, target), maps)
     heat = (gradient.mean(dim=(2, 3), keepdim=True) * maps.detach()).sum(dim=1, keepdim=True).relu()
     heat = F.interpolate(heat, batch.shape[2:], mode="bilinear")
@@ -248,10 +247,9 @@ def grad_cam(model: nn.Module, inputs: Tensor, target: Target = None, *, layer: 
 # --- What they share -------------------------------------------------------------------------------------------------
 
 
-def _prepare(model: nn.Module, inputs: Tensor) -> tuple[Tensor, bool]:
-    """The images as a batch where the model is, in the order that convolutions are fastest in."""
-    batch, single = as_batch(inputs)
-    return batch.to(device_of(model)).contiguous(memory_format=torch.channels_last), single
+def _differentiable(model: nn.Module, inputs: Tensor) -> tuple[Tensor, bool]:
+    batch, single = prepare(model, inputs)
+    return batch.detach().clone().requires_grad_(), single
 
 
 def _indices(outputs: Tensor, target: Target) -> list[tuple[int, ...]]:

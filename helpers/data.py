@@ -7,20 +7,19 @@ To fetch it from elsewhere, put a folder on the web into :data:`MIRRORS`, or a f
 
 import gzip
 import hashlib
-import http.client
+import io
 import os
 import subprocess
 import tempfile
-import urllib.request
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import filelock
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
+
+from helpers import files
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -34,7 +33,9 @@ FILES = {
 MIRRORS = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
 DEBIAN_PACKAGE, DEBIAN_FOLDER = "dataset-fashion-mnist", "/usr/share/datasets/fashion-mnist"
 FOLDER_VARIABLE = "FASHION_MNIST_ROOT"
-TIMEOUT_SECONDS = 30
+RAW = Path("FashionMNIST", "raw")  # in the folder, as torchvision has it
+MAX_BYTES = 60_000_000  # of one file, packed or not; the largest has 47 million
+APT_SECONDS = 300
 
 
 class DataUnavailable(RuntimeError):
@@ -53,8 +54,7 @@ def folder(path: str | Path) -> Iterator[tuple[str, bytes]]:
 def mirror(url: str) -> Iterator[tuple[str, bytes]]:
     """From a folder on the web; ``url`` ends in a slash."""
     for name in FILES:
-        with urllib.request.urlopen(f"{url}{name}.gz", timeout=TIMEOUT_SECONDS) as response:
-            yield name, response.read()
+        yield name, b"".join(files.chunks(f"{url}{name}.gz", MAX_BYTES))
 
 
 def debian_mirror() -> Iterator[tuple[str, bytes]]:
@@ -63,18 +63,29 @@ def debian_mirror() -> Iterator[tuple[str, bytes]]:
         for empty in ("lists/partial", "cache/archives/partial"):
             Path(temporary, empty).mkdir(parents=True)
         places = [f"-oDir::State::Lists={temporary}/lists", f"-oDir::Cache={temporary}/cache"]
-        apt_get = ["apt-get", "-q", *places, f"-oAcquire::http::Timeout={TIMEOUT_SECONDS}"]
+        apt_get = ["apt-get", "-q", *places, f"-oAcquire::http::Timeout={files.SILENCE_SECONDS}"]
         _run([*apt_get, "update"], temporary)
         _run([*apt_get, "download", DEBIAN_PACKAGE], temporary)
-        (package,) = Path(temporary).glob("*.deb")
+        package = next(Path(temporary).glob("*.deb"), None)
+        if package is None:
+            raise OSError("apt-get ended well, and left no package")
         _run(["dpkg-deb", "-x", package.name, "unpacked"], temporary)
         yield from folder(f"{temporary}/unpacked{DEBIAN_FOLDER}")
 
 
 def _run(command: list[str], directory: str) -> None:
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
-    if done.returncode:
-        raise OSError(f"{command[0]}: {done.stderr.strip().rpartition(os.linesep)[2]}")
+    with tempfile.TemporaryFile() as said:  # no pipe: what the command has started might hold it open
+        try:
+            done = subprocess.run(
+                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=APT_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise OSError(f"{command[0]} was stopped after {APT_SECONDS} s") from None
+        if done.returncode:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").split("\n")
+            last = next((line for line in reversed(lines) if line.strip()), f"exit status {done.returncode}")
+            raise OSError(f"{command[0]}: {last.strip()}")
 
 
 # Asked in turn.
@@ -94,20 +105,23 @@ def find() -> Path:
     It is the one that the environment variable FASHION_MNIST_ROOT names, else ``data/`` of this checkout.
 
     Raises:
-        DataUnavailable: the folder cannot be written, or every source failed.
+        DataUnavailable: the folder cannot be read or written, or every source failed.
     """
-    root = Path(os.environ.get(FOLDER_VARIABLE) or Path(__file__).parents[1] / "data").expanduser()
-    raw = root / "FashionMNIST" / "raw"
-    if not problems(raw):
-        return root
+    root = Path(os.environ.get(FOLDER_VARIABLE) or Path(__file__).parents[1] / "data")
     try:
-        raw.mkdir(parents=True, exist_ok=True)
-        # Two notebooks may ask at once: the second waits here, and then finds the work done.
-        with filelock.FileLock(raw / ".lock"):
-            _fetch(raw)
-    except OSError as error:
+        root = root.expanduser().absolute()
+        if root.parts[-2:] == RAW.parts:
+            root = root.parents[1]
+        raw = root / RAW
+        if problems(raw):
+            # Two notebooks may ask at once: the second waits here, and then finds the work done.
+            with files.alone(raw, "it fetches Fashion-MNIST"):
+                _fetch(raw)
+    except DataUnavailable:
+        raise
+    except (OSError, RuntimeError) as error:  # a home that is not there is a RuntimeError
         raise DataUnavailable(
-            f"Fashion-MNIST has to be written to {raw}, and that failed: {error}. "
+            f"Fashion-MNIST has to be read from or written to {root}, and that failed: {error}. "
             f"Make the folder writable, or set {FOLDER_VARIABLE} to one that is."
         ) from error
     return root
@@ -129,18 +143,19 @@ def _fault(name: str, content: bytes | None) -> str | None:
 def _fetch(raw: Path) -> None:
     failures = []
     for label, source in SOURCES.items():
-        if not (faults := problems(raw)):
+        if not problems(raw):
             return
         try:
             for name, packed in tqdm(source(), f"Fashion-MNIST (30 MB) from {label}", len(FILES), leave=False):
-                content = gzip.decompress(packed)
+                with gzip.open(io.BytesIO(packed)) as file:
+                    content = file.read(MAX_BYTES)
                 if fault := _fault(name, content):
                     raise OSError(fault)
-                part = raw / f"{name}.part"
-                part.write_bytes(content)
-                part.replace(raw / name)  # so that a file of this name is always whole
-        except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
-            failures.append(f"{label}: {error}")
+                _keep(raw / name, content)
+        except DataUnavailable:  # what cannot be written is no fault of the source
+            raise
+        except Exception as error:
+            failures.append(f"{label}: {error or type(error).__name__}")
     if faults := problems(raw):
         raise DataUnavailable(
             f"Fashion-MNIST could not be had. In {raw}, {', '.join(faults)}. Tried in turn:\n- "
@@ -148,6 +163,16 @@ def _fetch(raw: Path) -> None:
             + f"\nBy hand: copy the four files {', '.join(FILES)} (unpacked) to {raw}, "
             f"or set {FOLDER_VARIABLE} to a folder that has them in FashionMNIST/raw."
         )
+
+
+def _keep(path: Path, content: bytes) -> None:
+    try:
+        files.write(path, content)
+    except OSError as error:
+        raise DataUnavailable(
+            f"Fashion-MNIST has to be written to {path.parent}, and that failed: {error}. "
+            f"Make room or the folder writable, or set {FOLDER_VARIABLE} to another one."
+        ) from error
 
 
 # --- Serving ---------------------------------------------------------------------------------------------------------

@@ -118,17 +118,16 @@ def deep_dream(
             f"they are {octaves}, {steps}, {jitter} and {smoothing}"
         )
     layer = layer or network_of(model, "layer").dream_layer
-    original = images.read(image)[None].to(device_of(model))
-    check_size(model, [layer], original)
-    objective = _dream_objective(model, layer, channel, guide)
-    sizes = _octave_sizes(model, layer, original, octaves)
-    dreamt = original
-    with gradients(model), suppress(KeyboardInterrupt):
+    with gradients(model):
+        dreamt = original = _started(model, layer, image)
+        objective = _dream_objective(model, layer, channel, guide)
+        sizes = _octave_sizes(model, layer, original, octaves)
         ascent = _ascend(
             _converted(model), layer, objective, original, sizes, steps, step_size, jitter, smoothing, seed
         )
-        for dreamt in tqdm(ascent, total=steps * len(sizes), disable=not progress):  # noqa: B007
-            pass  # an interrupt leaves the last one
+        with suppress(KeyboardInterrupt):
+            for dreamt in tqdm(ascent, total=steps * len(sizes), disable=not progress):  # noqa: B007
+                pass  # an interrupt leaves the last one
     return _carried(original, dreamt, original.shape[2:])[0]
 
 
@@ -143,23 +142,30 @@ def zoom(
         progress: whether to show a progress bar.
 
     Returns:
-        Each ``(3, H, W)``; after an interrupt those that are done.
+        Each ``(3, H, W)``; after an interrupt those that are done, which may be none.
     """
     if frames < 1:
         raise ValueError(f"frames must be at least 1, not {frames}")
     layer = layer or network_of(model, "layer").dream_layer
-    made = [deep_dream(model, image, layer, progress=False)]
-    size = scaled(made[0], 1)
+    made = list[Tensor]()
     with gradients(model), suppress(KeyboardInterrupt):
-        fast = _converted(model)
-        for i in tqdm(range(1, frames), disable=not progress, unit="frame"):
+        frame, fast = _started(model, layer, image), _converted(model)
+        size = scaled(frame, 1)
+        for i in tqdm(range(frames), disable=not progress, unit="frame"):
+            octaves, steps = (2, 2) if made else (4, 10)  # the first is a dream of its own
+            sizes = _octave_sizes(model, layer, frame, octaves)
+            *_, dreamt = _ascend(fast, layer, half_squared_norm, frame, sizes, steps, 0.015, 16, 0.5, seed=i)
+            made.append(_carried(frame, dreamt, size)[0])
             larger = resized(made[-1], scaled(made[-1], ZOOM_SCALE))
             top, left = (round((large - small) / 2) for large, small in zip(larger.shape[1:], size, strict=True))
             frame = larger[None, :, top : top + size[0], left : left + size[1]].clamp(0, 1)
-            sizes = _octave_sizes(model, layer, frame, 2)
-            *_, dreamt = _ascend(fast, layer, half_squared_norm, frame, sizes, 2, 0.015, 16, 0.5, seed=i)
-            made.append(_carried(frame, dreamt, size)[0])
     return made
+
+
+def _started(model: nn.Module, layer: str, image: Source) -> Tensor:
+    original = images.read(image)[None].to(device_of(model))
+    check_size(model, [layer], original)
+    return original
 
 
 def _converted(model: nn.Module) -> nn.Module:
@@ -188,7 +194,7 @@ def _dream_objective(model: nn.Module, layer: str, channel: int | None, guide: S
 def _octave_sizes(model: nn.Module, layer: str, image: Tensor, count: int) -> list[tuple[int, int]]:
     """The sizes to dream at, the smallest first."""
     sizes = [scaled(image, OCTAVE_SCALE**-k) for k in reversed(range(count))]
-    return list(itertools.dropwhile(lambda size: not is_large_enough(model, [layer], size), sizes))
+    return list(itertools.dropwhile(lambda size: not is_large_enough(model, [layer], (3, *size)), sizes))
 
 
 def _ascend(
@@ -282,12 +288,13 @@ def maximize(
     if basis not in BASES or steps < 1:
         raise ValueError(f"basis must be one of {', '.join(BASES)}, and steps at least 1, not {basis!r} and {steps}")
     generator = torch.Generator().manual_seed(seed)
-    image = dummy_input(model, (3, *size)) + 0.5
-    check_size(model, [layer], image)
+    grey = dummy_input(model, (3, *size))
+    check_size(model, [layer], grey)
     shape = (1, 3, *size) if basis == "pixels" else (1, 3, size[0], size[1] // 2 + 1, 2)
-    weights = (0.01 * torch.randn(shape, generator=generator)).to(image).requires_grad_()
-    optimizer, active = torch.optim.Adam([weights], lr=learning_rate), False
+    image, active = grey + 0.5, False
     with gradients(model), tqdm(total=steps, disable=not progress) as bar, suppress(KeyboardInterrupt):
+        weights = (0.01 * torch.randn(shape, generator=generator)).to(grey).requires_grad_()
+        optimizer = torch.optim.Adam([weights], lr=learning_rate)
         for _ in range(steps):
             shown = _from_basis(weights, basis, size)
             seen = _transformed(shown, transform, generator).contiguous(memory_format=torch.channels_last)

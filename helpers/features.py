@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map_only
 from tqdm.auto import tqdm
 
-from helpers.devices import device_of
-from helpers.hooks import dummy_input, inference, run_to
+from helpers.hooks import dummy_input, inference, maps_of, run_to
 from helpers.images import as_batch
+from helpers.models import explained, prepare
 
 
 def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -29,30 +29,18 @@ def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict
         layers: names as in ``model.named_modules()``; further uses of the same layer as ``name#2`` and so on.
 
     Raises:
-        ValueError: no such layer, or the forward pass does not use it.
+        ValueError: no such layer, the forward pass does not use it, or images that the network cannot take.
     """
-    batch, single = as_batch(images)
-    with inference(model):
-        outputs = run_to(model, batch.to(device_of(model)), layers)
+    batch, single = prepare(model, images)
+    with inference(model), explained(model, batch, layers):
+        outputs = run_to(model, batch, layers)
     return {name: output[0] if single else output for name, output in outputs.items()}
-
-
-def _feature_maps(model: nn.Module, images: Tensor, layer: str) -> Tensor:
-    maps = activations(model, images, [layer])[layer]
-    if maps.ndim != 4:
-        raise ValueError(f"layer must give maps (N, C, H, W), and {layer!r} gives {tuple(maps.shape)}")
-    return maps
 
 
 def embeddings(model: nn.Module, images: Tensor, layer: str, *, batch_size: int = 256, progress: bool = True) -> Tensor:
     """A feature vector for each image, ``(N, D)``: a layer's output, maps ``(D, H, W)`` averaged over their places.
 
-    Args:
-        model: any network.
-        images: ``(N, C, H, W)``.
-        layer: a name as in ``model.named_modules()``.
-        batch_size: images in one forward pass.
-        progress: whether to show a progress bar.
+    ``images`` are ``(N, C, H, W)``, of which ``batch_size`` go through the network at once.
     """
     vectors = []
     for batch in tqdm(as_batch(images)[0].split(batch_size), disable=not progress, unit="batch"):
@@ -60,6 +48,8 @@ def embeddings(model: nn.Module, images: Tensor, layer: str, *, batch_size: int 
         vectors.append((output.mean(dim=(2, 3)) if output.ndim == 4 else output.flatten(1)).cpu())
     return torch.cat(vectors)
 
+
+# --- The patches that excite a channel most ---------------------------------------------------------------------------
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 
@@ -106,19 +96,17 @@ def strongest_patches(
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, not {count}")
-    images, values, places = as_batch(images)[0], [], []
+    images, strongest = as_batch(images)[0], []
     for batch in tqdm(images.split(batch_size), disable=not progress, unit="batch"):
-        maps = _feature_maps(model, batch, layer)
+        maps = maps_of(activations(model, batch, [layer]), layer)
         if wrong := [channel for channel in channels if not 0 <= channel < maps.shape[1]]:
             raise ValueError(f"channels must lie in 0 to {maps.shape[1] - 1}, not {wrong[0]}")
-        strongest = maps[:, list(channels)].flatten(2).max(dim=2)
-        values.append(strongest.values.cpu())
-        places.append(strongest.indices.cpu())
-    all_values, all_places, found = torch.cat(values), torch.cat(places), []
-    field = _fields(model, layer, images.shape[1:])
+        strongest.append(torch.stack(maps[:, list(channels)].flatten(2).double().max(dim=2)).cpu())
+    values, places = torch.cat(strongest, dim=1)  # each (N, channels)
+    field, found = _fields(model, layer, images.shape[1:]), []
     for n, channel in enumerate(channels):
-        best = all_values[:, n].topk(min(count, len(images)))
-        units = [divmod(place, maps.shape[3]) for place in all_places[best.indices, n].tolist()]
+        best = values[:, n].topk(min(count, len(images)))
+        units = [divmod(int(place), maps.shape[3]) for place in places[best.indices, n]]
         columns = best.indices.tolist(), units, best.values.tolist()
         found.append([Patch(*row, *field(row[1], channel)) for row in zip(*columns, strict=True)])
     return found
@@ -130,20 +118,17 @@ def strongest_patches(
 def receptive_field(
     model: nn.Module, layer: str, input_shape: Sequence[int], unit: tuple[int, int], channel: int | None = None
 ) -> Box:
-    """The part of an image that one unit of a layer sees, whatever the weights are.
+    """The part of an image ``(C, H, W)`` that one unit of a layer sees, whatever the weights are.
 
     Args:
         model: any network. A function in it that is not known here is taken to see the whole image.
         layer: one that gives maps.
-        input_shape: of an image, ``(C, H, W)``.
+        input_shape: of the image.
         unit: row and column in the layer's map.
         channel: of the layer; by default all that any of its channels sees.
 
     Returns:
         top, left, height, width, within the image.
-
-    Raises:
-        ValueError: the layer has no such unit or channel.
     """
     return _fields(model, layer, input_shape)(unit, channel)
 
@@ -153,7 +138,8 @@ def _fields(model: nn.Module, layer: str, input_shape: Sequence[int]) -> Callabl
     black, (height, width) = dummy_input(model, input_shape), input_shape[1:]
     down, right = (torch.arange(1, size + 1).to(black) for size in (height, width))
     image = torch.cat([black + reach for reach in (down[:, None], down.flip(0)[:, None], right, right.flip(0))])
-    maps = _feature_maps(model, image.as_subclass(_Reach), layer).as_subclass(Tensor)
+    with inference(model), explained(model, black, [layer]):
+        maps = maps_of(run_to(model, image.as_subclass(_Reach), [layer]), layer).as_subclass(Tensor)
 
     def field(unit: tuple[int, int], channel: int | None) -> Box:
         place = (channel or 0, *unit)

@@ -6,8 +6,8 @@
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +44,12 @@ def gradients(model: nn.Module) -> Iterator[None]:
         yield
 
 
+class _Complete(Exception):
+    """The forward pass has come as far as it is wanted."""
+
+
 @contextmanager
-def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def recording(model: nn.Module, layers: Sequence[str], stop: bool = False) -> Iterator[dict[str, Tensor]]:
     """Inside, each forward pass fills the dictionary anew with the outputs of the named layers.
 
     They are the layers' own outputs, also where the next layer works in place, and part of the graph that
@@ -55,6 +59,7 @@ def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Ten
     Args:
         model: any network.
         layers: names as in ``model.named_modules()``, also with the number of a further use.
+        stop: whether the pass, and what stands in the context after it, ends as soon as all outputs are there.
 
     Raises:
         ValueError: the model has no layer of that name.
@@ -68,6 +73,8 @@ def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Ten
                 raise TypeError(f"layer {name!r} gives a {type(output).__name__}, and one tensor is wanted")
             uses = sum(key.partition("#")[0] == name for key in outputs)
             outputs[f"{name}#{uses + 1}" if uses else name] = output
+            if stop and outputs.keys() >= set(layers):
+                raise _Complete
             return output.clone()  # or an in-place layer after this one would change what was recorded
 
         return hook
@@ -76,23 +83,20 @@ def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Ten
     handles = [model.register_forward_pre_hook(lambda *_: outputs.clear())]
     try:
         handles += [layer.register_forward_hook(keep(name)) for name, layer in found.items()]
-        yield outputs
+        with suppress(_Complete):
+            yield outputs
     finally:
         for handle in handles:
             handle.remove()
 
 
-class _Complete(Exception):
-    """The forward pass has come as far as it is wanted."""
-
-
 def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """The outputs of the named layers, as :func:`recording` gives them; the forward pass ends as soon as all are there.
+    """The outputs of the named layers, as :func:`recording` gives them, from a pass that ends when all are there.
 
     Args:
         model: any network.
         x: what it takes, ``(N, C, H, W)``.
-        layers: names as in ``model.named_modules()``; further uses of the same layer as ``name#2`` and so on.
+        layers: as in :func:`recording`.
 
     Raises:
         ValueError: no such layer, or the forward pass does not use it.
@@ -100,20 +104,24 @@ def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tens
     """
     if isinstance(layers, str):
         raise ValueError(f"layers must be a list of names, such as [{layers!r}]")
-    with ExitStack() as stack, suppress(_Complete):
-        outputs = stack.enter_context(recording(model, layers))
-
-        def stop_when_complete(*_) -> None:
-            if outputs.keys() >= set(layers):
-                raise _Complete
-
-        for name in layers:
-            layer = find_layer(model, name.partition("#")[0])
-            stack.callback(layer.register_forward_hook(stop_when_complete).remove)
+    with recording(model, layers, stop=True) as outputs:
         model(x)
-    if unused := [name for name in layers if name not in outputs]:
-        raise ValueError(f"the forward pass does not use the layer {unused[0]!r}")
-    return outputs
+    return {name: output_of(outputs, name) for name in layers}
+
+
+def output_of(outputs: Mapping[str, Tensor], name: str) -> Tensor:
+    """One of the outputs that were recorded, if the forward pass came by that layer."""
+    if name not in outputs:
+        raise ValueError(f"the forward pass does not use the layer {name!r}")
+    return outputs[name]
+
+
+def maps_of(outputs: Mapping[str, Tensor], layer: str) -> Tensor:
+    """The output of a layer that must give maps, ``(N, C, H, W)``."""
+    maps = output_of(outputs, layer)
+    if maps.ndim != 4:
+        raise ValueError(f"layer must give maps (N, C, H, W), and {layer!r} gives {tuple(maps.shape)}")
+    return maps
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

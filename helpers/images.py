@@ -4,10 +4,11 @@ An image is a float32 tensor ``(3, H, W)`` with values in [0, 1]. Lesson 1 expla
 """
 
 import io
-import urllib.request
+import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from urllib.error import URLError
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import skimage.data
@@ -16,8 +17,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-URL_TIMEOUT_SECONDS = 30
-MAX_PIXELS = 50_000_000  # of a file: as many take 3 GB while they are read
+from helpers import files
+
+MAX_PIXELS = 50_000_000  # of a file: as many take 1.5 GB while they are read
+MAX_BYTES = 100_000_000  # of an address
 
 
 def _of_sklearn(name: str) -> np.ndarray:
@@ -39,7 +42,6 @@ SAMPLES: dict[str, Callable[[], np.ndarray]] = {
     "grass": skimage.data.grass,
     "rocket": skimage.data.rocket,
 }
-
 
 Source = str | Path | Image.Image | np.ndarray | Tensor
 
@@ -66,59 +68,75 @@ def read(source: Source, size: int | None = None) -> Tensor:
         ValueError: it is no image, or not in one of these forms, or too large.
         OSError: the file or the address cannot be read.
     """
-    image = _read(source)
+    if size is not None and not size >= 1:
+        raise ValueError(f"size must be at least 1, not {size}")
+    image = _read(source, size)
     longer = max(image.shape[1:])
     return image if size is None or longer <= size else resized(image, scaled(image, size / longer)).clamp(0, 1)
 
 
-def _read(source: Source) -> Tensor:
+def _read(source: Source, size: int | None) -> Tensor:
     if isinstance(source, Tensor):
-        array = source.detach().cpu().numpy()
-        return _from_array(array if array.ndim == 2 else np.moveaxis(array, 0, -1))
+        if source.ndim == 3 and source.shape[0] not in (1, 3, 4):
+            raise ValueError(f"a tensor's channels come first, (1 | 3 | 4, H, W); this one has {tuple(source.shape)}")
+        values = source.detach().cpu()
+        array = (values.float() if values.is_floating_point() else values).numpy()
+        return _from_array(array if array.ndim != 3 else np.moveaxis(array, 0, -1))
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    if isinstance(source, Image.Image):
-        return _from_pil(source)
-    file = _fetched(str(source)) if str(source).startswith(("http://", "https://")) else source
+    if not isinstance(source, str | Path | Image.Image):
+        raise ValueError(f"an image is a path, a URL, a PIL image, an array or a tensor, not {source!r:.60}")
+    given = isinstance(source, Image.Image)
+    file = source if given else _file(str(source))
     try:
-        with Image.open(file) as opened:
-            return _from_pil(opened)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        if getattr(error, "errno", None):  # the file could not be opened; PIL's own complaints have no number
+        with nullcontext(source) if given else Image.open(file) as image:
+            if size and not given:
+                image.draft("RGB", (size, size))  # a JPEG is then decoded at a smaller size at once
+            return _from_pil(image)
+    except Exception as error:  # PIL's decoders raise all kinds for a damaged file
+        if getattr(error, "errno", None):  # it could not be opened
             raise
-        raise ValueError(f"{source} cannot be read as an image: {error}") from None
+        name = "the PIL image" if given else source
+        raise ValueError(f"{name} cannot be read as an image: {error or type(error).__name__}") from None
 
 
-def _fetched(url: str) -> io.BytesIO:
-    try:
-        with urllib.request.urlopen(url, timeout=URL_TIMEOUT_SECONDS) as response:
-            return io.BytesIO(response.read())
-    except (URLError, TimeoutError) as error:
-        raise OSError(f"{url} cannot be fetched: {error}") from None
+def _file(source: str) -> str | io.BytesIO:
+    if source.startswith(("http://", "https://")):
+        return io.BytesIO(b"".join(files.chunks(source, MAX_BYTES)))
+    return unquote(urlsplit(source).path) if source.startswith("file://") else os.path.expanduser(source)
 
 
 def _from_pil(image: Image.Image) -> Tensor:
     if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"the image has {image.height} × {image.width} pixels, and {MAX_PIXELS:,} is the maximum")
+        raise ValueError(f"it has {image.height} × {image.width} pixels, and {MAX_PIXELS:,} is the maximum")
     image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        return _from_array(np.asarray(image))
     if image.mode.startswith("I"):  # 16-bit grey, whichever of PIL's names it has
-        return _from_array(np.asarray(image).astype(np.uint16))
-    return _from_array(np.asarray(image.convert("RGBA")))
+        array = np.asarray(image)
+        if array.min() < 0 or array.max() > 65535:
+            raise ValueError(f"its values lie in [{array.min()}, {array.max()}], and 16-bit grey in [0, 65535]")
+        return _from_array(array.astype(np.uint16))
+    return _from_array(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")))
 
 
 def _from_array(array: np.ndarray) -> Tensor:
-    array = array[..., None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise ValueError(f"an image has the shape (H, W), or that and 1, 3 or 4 channels, not {array.shape}")
-    if np.issubdtype(array.dtype, np.integer):
-        array = array / np.iinfo(array.dtype).max
-    elif not (array.min() >= 0 and array.max() <= 1):  # also refuses NaN
-        raise ValueError(f"an image's values lie in [0, 1], and these in [{array.min():.3g}, {array.max():.3g}]")
+    shape, array = array.shape, array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in shape:
+        raise ValueError(f"an image has the shape (H, W), or that and 1, 3 or 4 channels, not {shape}")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"an image's values are numbers, not {array.dtype}")
+    largest = np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1
+    if not (array.min() >= 0 and array.max() <= largest):  # also refuses NaN
+        raise ValueError(
+            f"an image's values lie in [0, {largest}], and these in [{array.min():.3g}, {array.max():.3g}]"
+        )
+    array = array.astype(np.float32) / np.float32(largest)
     if array.shape[2] == 4:
         color, alpha = array[..., :3], array[..., 3:]
         array = color * alpha + (1 - alpha)
     array = np.broadcast_to(array, (*array.shape[:2], 3))
-    return torch.from_numpy(np.array(np.moveaxis(array, -1, 0), dtype=np.float32, order="C"))  # a copy, always
+    return torch.from_numpy(np.array(np.moveaxis(array, -1, 0), order="C"))  # a copy, always
 
 
 def to_gray(image: Tensor) -> Tensor:
@@ -141,7 +159,7 @@ def as_batch(images: Tensor) -> tuple[Tensor, bool]:
     """Images as a batch ``(N, C, H, W)``, and whether it was a single one, ``(C, H, W)``.
 
     Raises:
-        ValueError: another number of axes, no image at all, or values that are not floating-point numbers.
+        ValueError: another number of axes, no image at all, or values that are not finite floating-point numbers.
     """
     if not isinstance(images, Tensor):
         raise ValueError(f"images are a tensor, not a {type(images).__name__}; images.read makes one of most things")
@@ -151,6 +169,8 @@ def as_batch(images: Tensor) -> tuple[Tensor, bool]:
         )
     if not images.is_floating_point():
         raise ValueError(f"images hold floating-point numbers in [0, 1], not {images.dtype}")
+    if not images.isfinite().all():
+        raise ValueError("images hold floating-point numbers in [0, 1], and these hold NaN or infinite ones")
     return (images[None], True) if images.ndim == 3 else (images, False)
 
 

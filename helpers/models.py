@@ -3,15 +3,20 @@
 Each takes images in [0, 1], normalises them itself, and gives logits.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from helpers.hooks import dummy_input, inference, run_to
+from helpers.images import as_batch
 
 # Of the pixels of Fashion-MNIST's training set, in [0, 1]; lesson 3 computes them.
 FASHION_MEAN, FASHION_STD = 0.2860, 0.3530
@@ -56,51 +61,109 @@ class FashionNet(nn.Module):
         return self.classifier(self.features(x))
 
 
+@torch.inference_mode(False)  # weights that can be differentiated through, also where someone has it on
 def trained_fashion_net() -> FashionNet:
     """The :class:`FashionNet` that the course keeps in ``data/checkpoints``, in evaluation mode.
 
     ``fashion_net.json`` beside it says how it was trained; ``make checkpoint`` trains it again.
+
+    Raises:
+        OSError: the file is not there, or not the one of its record.
     """
-    model = FashionNet()
-    model.load_state_dict(load_file(CHECKPOINT))
+    content, record = CHECKPOINT.read_bytes(), json.loads(CHECKPOINT.with_suffix(".json").read_text())
+    if hashlib.sha256(content).hexdigest() != record["sha256"]:
+        raise OSError(f"{CHECKPOINT} is damaged: git checkout it, or `make checkpoint` trains it again")
+    with torch.device("meta"):  # no weights are drawn
+        model = FashionNet()
+    model.load_state_dict(load(content), assign=True)
     return model.eval()
 
 
+# --- What a network can take -----------------------------------------------------------------------------------------
+
 # An image and all that is computed from it must fit into memory; this many pixels take a few GiB.
 MAX_PIXELS = 4_000_000
+COMMON_SIZES = (28, 32, 64, 128, 224, 256, 384)  # of the images that networks are made for
+
+
+def prepare(model: nn.Module, images: Tensor) -> tuple[Tensor, bool]:
+    """Images ``(N, C, H, W)`` or ``(C, H, W)`` as a batch, where the model is and in its precision; and whether it
+    was a single one. Channels come last in memory, the order that convolutions are fastest in.
+
+    Raises:
+        ValueError: they are no images, or too large.
+    """
+    batch, single = as_batch(images)
+    _check_pixels(batch, "each image")
+    batch = batch.clone() if batch.is_inference() else batch  # which could not be differentiated by
+    return batch.to(dummy_input(model, batch.shape[1:])).contiguous(memory_format=torch.channels_last), single
+
+
+@contextmanager
+def explained(model: nn.Module, batch: Tensor, layers: Sequence[str] = ()) -> Iterator[None]:
+    """Where PyTorch stops inside because the network cannot take images of this shape, say why in a sentence.
+
+    Raises:
+        ValueError: with the images' size or channels, and those that would do.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error)
+        if out_of_memory or not (reason := _refusal(model, layers, batch.shape[1:])):
+            raise
+        raise ValueError(f"each image {reason}") from error
 
 
 def check_size(model: nn.Module, layers: Sequence[str], image: Tensor, name: str = "the image") -> None:
-    """Refuse an image ``(…, H, W)`` that is too small for the named layers to give anything, or too large to work on.
+    """Refuse an image ``(…, C, H, W)`` that is too small for the named layers to give anything, or too large.
 
     The message calls it by ``name``.
 
     Raises:
-        ValueError: with the image's size, and the smallest or the largest that would do.
+        ValueError: with the image's size, and the smallest or the largest that would do; or with its channels.
     """
+    _check_pixels(image, name)
+    if reason := _refusal(model, layers, image.shape[-3:]):
+        raise ValueError(f"{name} {reason}")
+
+
+def is_large_enough(model: nn.Module, layers: Sequence[str], shape: Sequence[int]) -> bool:
+    """Whether the named layers give something for an image of that shape, ``(C, H, W)``."""
+    try:
+        with inference(model):
+            maps = run_to(model, dummy_input(model, shape), layers)
+    except (RuntimeError, AssertionError):  # such as for a kernel that is larger than the maps it should slide over
+        return False
+    return all(output.numel() for output in maps.values())
+
+
+def _check_pixels(image: Tensor, name: str) -> None:
     height, width = image.shape[-2:]
     if height * width > MAX_PIXELS:
         raise ValueError(
             f"{name} is {height} × {width} pixels, and {MAX_PIXELS:,} in all is the maximum; "
             "images.read(image, size=640) makes it smaller"
         )
-    if not is_large_enough(model, layers, (height, width)):
-        smallest = next(size for size in range(1, 10_000) if is_large_enough(model, layers, (size, size)))
-        raise ValueError(
-            f"{name} is {height} × {width} pixels, and {', '.join(layers)} of {type(model).__name__} "
-            f"need{'s' if len(layers) == 1 else ''} at least {smallest} × {smallest}"
-        )
 
 
-def is_large_enough(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> bool:
-    """Whether an image of that many rows and columns is large enough for the named layers to give anything."""
-    if min(size) >= 128:  # far more than any of the networks needs
-        return True
-    try:
-        with inference(model):
-            return all(maps.numel() for maps in run_to(model, dummy_input(model, (3, *size)), layers).values())
-    except RuntimeError:  # a kernel that is larger than the maps it should slide over
-        return False
+def _refusal(model: nn.Module, layers: Sequence[str], shape: Sequence[int]) -> str:
+    """Why a network cannot take images of that shape, as the end of a sentence; "" where it can, or nothing helps."""
+    channels, height, width = shape
+    wanted = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), channels)
+    if (wanted == channels and min(height, width) >= 256) or is_large_enough(model, layers, shape):
+        return ""
+    if wanted != channels:
+        return f"has {channels} channels, and {type(model).__name__} takes {wanted}"
+    if not any(is_large_enough(model, layers, (channels, n, n)) for n in COMMON_SIZES):
+        return ""
+    smallest = next(n for n in range(1, 512) if is_large_enough(model, layers, (channels, n, n)))
+    at_least, verb = "at least " if min(height, width) < smallest else "", "needs" if len(layers) < 2 else "need"
+    whole = f"{', '.join(layers)} of {type(model).__name__}" if layers else type(model).__name__
+    return f"is {height} × {width} pixels, and {whole} {verb} {at_least}{smallest} × {smallest}"
+
+
+# --- The arithmetic of layers ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

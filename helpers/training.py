@@ -1,9 +1,5 @@
-"""Train a classifier, and say how good it is. Lesson 3 writes both by hand; this is the same, robust and fast.
+"""Train a classifier, and say how good it is. Lesson 3 writes both by hand; this is the same, robust and fast."""
 
-``python -m helpers.training`` trains the network that lessons 5 to 7 look into, and keeps it with its record.
-"""
-
-import json
 import time
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
@@ -11,17 +7,15 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm.auto import tqdm
 
-from helpers.data import Batches, fashion_mnist, random_flip
-from helpers.devices import best_device, device_of, mixed_precision
+from helpers.devices import device_of, mixed_precision
 from helpers.hooks import inference
-from helpers.models import CHECKPOINT, FashionNet
+from helpers.models import explained, prepare
 
 Batch = tuple[Tensor, Tensor]
 
@@ -95,7 +89,9 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
     logits, labels = [], []
     with inference(model), mixed_precision(device):
         for images, targets in batches:
-            logits.append(model(images.to(device)).float().cpu())
+            batch, _ = prepare(model, images)
+            with explained(model, batch):
+                logits.append(model(batch).float().cpu())
             labels.append(targets)
     if not logits:
         raise ValueError("evaluate was given no batches, and needs at least one image")
@@ -133,22 +129,25 @@ def train(
     Returns:
         A :class:`History`; its training accuracy is the running one, measured while the weights change.
     """
-    device, history = device_of(model), History()
-    start = time.perf_counter()
+    history, start = History(), time.perf_counter()
     model.to(memory_format=torch.channels_last)  # the order that convolutions are fastest in
-    own_random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with own_random_state, tqdm(total=epochs * len(batches), disable=not progress, unit="batch") as bar:
+    own_random_state = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        own_random_state,
+        tqdm(total=epochs * len(batches), disable=not progress, unit="batch") as bar,
+    ):
         torch.manual_seed(seed)
         try:
             for epoch in range(1, epochs + 1):
-                loss, accuracy = _train_epoch(model, batches, optimizer, scheduler, device, bar)
-                history.train_loss.append(loss)
-                history.train_accuracy.append(accuracy)
+                measured = _train_epoch(model, batches, optimizer, scheduler, bar)
                 if test_batches is not None:
                     result = evaluate(model, test_batches)
-                    history.test_loss.append(result.loss)
-                    history.test_accuracy.append(result.accuracy)
-                history.seconds.append(time.perf_counter() - start)
+                    measured |= {"test_loss": result.loss, "test_accuracy": result.accuracy}
+                # All at once, so that an interrupt leaves lists of the same length.
+                for name, value in (measured | {"seconds": time.perf_counter() - start}).items():
+                    getattr(history, name).append(value)
                 bar.set_postfix({name: f"{x[-1]:.3f}" for name, x in vars(history).items() if name != "seconds" and x})
                 if callback:
                     callback(epoch, history)
@@ -167,12 +166,13 @@ def one_cycle(model: nn.Module, steps: int) -> tuple[SGD, OneCycleLR]:
     return optimizer, OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
 
 
-def _train_epoch(model, batches, optimizer, scheduler, device, bar) -> tuple[float, float]:
+def _train_epoch(model, batches, optimizer, scheduler, bar) -> dict[str, float]:
+    device = device_of(model)
     model.train()
     total = torch.zeros(3, device=device)  # sum of losses, images right, images: read once an epoch
-    for images, labels in batches:
-        images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
-        with mixed_precision(device):
+    for given, labels in batches:
+        images, labels = prepare(model, given)[0], labels.to(device)
+        with mixed_precision(device), explained(model, images):
             logits = model(images)
         loss = cross_entropy(logits.float(), labels)
         optimizer.zero_grad()
@@ -183,32 +183,6 @@ def _train_epoch(model, batches, optimizer, scheduler, device, bar) -> tuple[flo
         right = (logits.argmax(dim=1) == labels).sum()
         total += torch.stack([loss.detach() * len(labels), right, torch.tensor(len(labels), device=device)])
         bar.update()
-    return (total[0] / total[2]).item(), (total[1] / total[2]).item()
-
-
-def main(epochs: int = 12, seed: int = 0) -> None:
-    """Train lesson 3's network by the course's recipe, and keep its weights and how they came about."""
-    torch.manual_seed(seed)
-    model = FashionNet(dropout=0.2).to(best_device())
-    batches = Batches(*fashion_mnist(train=True), 128, shuffle=True, seed=seed, augment=random_flip)
-    optimizer, scheduler = one_cycle(model, epochs * len(batches))
-    train(model, batches, optimizer, epochs, scheduler=scheduler, seed=seed)
-    model.cpu().to(memory_format=torch.contiguous_format).eval()
-    images, labels = fashion_mnist(train=False)
-    with inference(model):  # in float32, which gives the same on every machine
-        accuracy = (model(images).argmax(dim=1) == labels).double().mean().item()
-    record = {
-        "command": "make checkpoint",
-        "network": "FashionNet(dropout=0.2)",
-        "seed": seed,
-        "epochs": epochs,
-        "test_accuracy": accuracy,
-        "torch": torch.__version__,
-    }
-    save_file(model.state_dict(), CHECKPOINT)
-    CHECKPOINT.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"{accuracy:.2%} of the test images right; kept as {CHECKPOINT.name} in {CHECKPOINT.parent}")
-
-
-if __name__ == "__main__":
-    main()
+    if not total[2]:
+        raise ValueError("train was given no batches, and needs at least one image")
+    return {"train_loss": (total[0] / total[2]).item(), "train_accuracy": (total[1] / total[2]).item()}

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.functional import conv2d
 from torchvision import models as torchvision_models
 
-from helpers import features, filters, images, models, pretrained
+from helpers import features, filters, hooks, images, models, pretrained
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,8 @@ def box_that_reaches(model, layer, shape, row, column, channel=slice(None)):
         photos = torch.zeros(shape[axis], *shape)
         for n, photo in enumerate(photos):
             photo.select(axis, n).fill_(torch.nan)
-        maps = features.activations(model, photos, [layer])[layer]
+        with hooks.inference(model):
+            maps = hooks.run_to(model, photos, [layer])[layer]
         reached = maps[:, channel, row, column].view(len(maps), -1).isnan().any(dim=1).nonzero()[:, 0].tolist()
         ends.append((reached[0], reached[-1] + 1 - reached[0]))
     return ends[0][0], ends[1][0], ends[0][1], ends[1][1]

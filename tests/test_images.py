@@ -77,7 +77,7 @@ def test_sixteen_bit_grey(tmp_path):
         (np.zeros(4), r"not \(4, 1\)|not \(4,\)"),
         (torch.full((3, 2, 2), 1.5), r"lie in \[0, 1\].*1.5"),
         (torch.full((3, 2, 2), float("nan")), "nan"),
-        (np.zeros((0, 3)), r"\(0, 3, 1\)"),
+        (np.zeros((0, 3)), r"\(0, 3\)"),
     ],
 )
 def test_what_is_no_image_is_refused(source, words):
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_image(tmp_path):
 def test_url(tmp_path, monkeypatch):
     file = io.BytesIO()
     Image.new("RGB", (2, 1), "red").save(file, "PNG")
-    monkeypatch.setattr(images.urllib.request, "urlopen", lambda *a, **k: io.BytesIO(file.getvalue()))
+    monkeypatch.setattr(images.files, "chunks", lambda url, limit: [file.getvalue()])
     assert images.read("https://example.org/red.png")[:, 0, 0].tolist() == [1, 0, 0]
     monkeypatch.undo()
     with pytest.raises(OSError, match="cannot be fetched"):

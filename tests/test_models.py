@@ -71,5 +71,5 @@ def test_size_is_checked_with_numbers():
 
 def test_rows_and_columns_must_each_be_enough():
     net = nn.Sequential(nn.Conv2d(3, 1, (70, 3)), nn.ReLU())
-    assert models.is_large_enough(net, ["1"], (80, 20))
-    assert not models.is_large_enough(net, ["1"], (69, 500))
+    assert models.is_large_enough(net, ["1"], (3, 80, 20))
+    assert not models.is_large_enough(net, ["1"], (3, 69, 500))

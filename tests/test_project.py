@@ -12,14 +12,14 @@ CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "opencv", "matplotl
 
 
 def requirements(lines):
-    return dict(re.match(r"([\w-]+) ?>=(.+)", line).groups() for line in lines)
+    return dict(re.match(r"([\w-]+) ?([>=]=.+)", line).groups() for line in lines)
 
 
 def test_environment_and_pyproject_name_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = requirements(project["dependencies"] + project["optional-dependencies"]["test"])
     wanted = {CONDA_NAMES.get(name, name): version for name, version in wanted.items()}
-    wanted["python"] = project["requires-python"].removeprefix(">=")
+    wanted["python"] = project["requires-python"]
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(d["pip"] for d in conda if isinstance(d, dict))
     listed = requirements([d for d in conda if isinstance(d, str) and d != "pip"])
@@ -29,6 +29,7 @@ def test_environment_and_pyproject_name_the_same_packages():
 
 
 FLOORS = [
+    {"files"},
     {"images", "filters", "hooks", "devices"},
     {"data", "models", "pretrained", "incremental"},
     {"training", "features", "attribution", "dream", "style"},

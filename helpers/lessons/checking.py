@@ -50,6 +50,11 @@ class UnusableResult(Exception):
     """A result that cannot be compared with numbers; the message ends a sentence that begins with "your function"."""
 
 
+def normal(*shape: int) -> Tensor:
+    """Standard normal numbers for the arguments of a case; the same for the same sum of sizes."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
 def report(verdict: str, detail: str = "") -> None:
     """Print a verdict, ten lines at most; where exercises are graded, raise on anything but correct."""
     text = f"{verdict}: {detail.strip()}" if detail else f"{verdict}."
@@ -212,17 +217,15 @@ def _traces(name: str, argument: Any) -> Iterator[tuple[str, Any]]:
         modes = [module.training for module in modules]
         yield f"leaves {name} in another mode: put train() or eval() back to what it was.", modes
         yield f"changes the weights of {name}.", copied(list(argument.state_dict().values()))
-        yield (
-            f"changes requires_grad of the weights of {name}: put it back to what it was.",
-            [p.requires_grad for p in parameters],
-        )
+        asking = [parameter.requires_grad for parameter in parameters]
+        yield f"changes requires_grad of the weights of {name}: put it back to what it was.", asking
         gradients = copied([parameter.grad for parameter in parameters])
         yield f"leaves gradients at the weights of {name}: torch.autograd.grad gives one without storing it.", gradients
-    elif isinstance(argument, list | tuple | dict):
-        values = list(argument.values()) if isinstance(argument, dict) else list(argument)
-        keys = list(argument) if isinstance(argument, dict) else len(values)
-        yield f"changes {name}, which it was given: work on a copy of it.", keys
-        for value in values:
+    elif isinstance(argument, dict):
+        yield from _traces(name, [*argument, *argument.values()])
+    elif isinstance(argument, list | tuple):
+        yield f"changes {name}, which it was given: work on a copy of it.", len(argument)
+        for value in argument:
             yield from _traces(name, value)
     elif isinstance(argument, int | float | str):
         yield f"changes {name}, which it was given: work on a copy of it.", argument

@@ -31,36 +31,30 @@ def check_output_size(answer: Callable) -> None:
         (10, 2, 4, 0): "The window starts at 0, 4 and 8.",
         (3, 5, 1, 1): "A kernel as large as the padded image has one place.",
     }
-    mistakes: dict[str, Callable] = {
-        "The padding is at both ends: 2 * padding.": lambda w, f, s, p: (w - f + p) // s + 1,
-        "The padding is missing: add 2 * padding to the size.": lambda w, f, s, p: (w - f) // s + 1,
-        "Padding makes the row longer: add it, don't subtract it.": lambda w, f, s, p: (w - f - 2 * p) // s + 1,
-        "The padding belongs before the division by the stride.": lambda w, f, s, p: (w - f) // s + 2 * p + 1,
-        "Brackets are missing: all of W - F + 2P is divided.": lambda w, f, s, p: w - f + 2 * p // s + 1,
-        "It rounds up; a step that does not fit is not taken: round down.": lambda w, f, s, p: (
-            -((f - w - 2 * p) // s) + 1
-        ),
-        "It rounds to the nearest number: round down.": lambda w, f, s, p: round((w - f + 2 * p) / s) + 1,
-        "It keeps a fraction: round down to a whole number (//).": lambda w, f, s, p: (w - f + 2 * p) / s + 1,
-        "The first position is missing: + 1.": lambda w, f, s, p: (w - f + 2 * p) // s,
-        "The + 1 is for the first position: add it after the division.": lambda w, f, s, p: (w - f + 2 * p + 1) // s,
-        "It is one too few where the stride divides evenly: + 1.": lambda w, f, s, p: (w - f + 2 * p - 1) // s + 1,
-        "It adds 1 both before and after the division: after is right.": lambda w, f, s, p: (
-            (w - f + 1 + 2 * p) // s + 1
-        ),
-        "Each part is rounded down by itself: divide their sum, once.": lambda w, f, s, p: (
-            (w - f) // s + 2 * p // s + 1
-        ),
-        "It takes half the kernel from both ends, right for odd ones only: subtract F.": lambda w, f, s, p: (
-            (w + 2 * p - f // 2 * 2 - 1) // s + 1
-        ),
-        "size // stride is right for few paddings only: the kernel and the padding count, too.": lambda w, f, s, p: (
-            w // s
-        ),
-        "Subtract the size of the kernel first.": lambda w, f, s, p: (w + 2 * p) // s + 1,
-        "The stride is missing: divide by it.": lambda w, f, s, p: w - f + 2 * p + 1,
-    }
-    compare(answer, convolved_size, [Case(*case) for case in cases.items()], mistakes=mistakes)
+    compare(answer, convolved_size, [Case(*case) for case in cases.items()], mistakes=SIZE_MISTAKES)
+
+
+SIZE_MISTAKES: dict[str, Callable] = {
+    "The padding is at both ends: 2 * padding.": lambda w, f, s, p: (w - f + p) // s + 1,
+    "The padding is missing: add 2 * padding to the size.": lambda w, f, s, p: (w - f) // s + 1,
+    "Padding makes the row longer: add it, don't subtract it.": lambda w, f, s, p: (w - f - 2 * p) // s + 1,
+    "The padding belongs before the division by the stride.": lambda w, f, s, p: (w - f) // s + 2 * p + 1,
+    "Brackets are missing: all of W - F + 2P is divided.": lambda w, f, s, p: w - f + 2 * p // s + 1,
+    "It rounds up; a step that does not fit is not taken: round down.": lambda w, f, s, p: -((f - w - 2 * p) // s) + 1,
+    "It rounds to the nearest number: round down.": lambda w, f, s, p: round((w - f + 2 * p) / s) + 1,
+    "It keeps a fraction: round down to a whole number (//).": lambda w, f, s, p: (w - f + 2 * p) / s + 1,
+    "The first position is missing: + 1.": lambda w, f, s, p: (w - f + 2 * p) // s,
+    "The + 1 is for the first position: add it after the division.": lambda w, f, s, p: (w - f + 2 * p + 1) // s,
+    "It is one too few where the stride divides evenly: + 1.": lambda w, f, s, p: (w - f + 2 * p - 1) // s + 1,
+    "It adds 1 both before and after the division: after is right.": lambda w, f, s, p: (w - f + 2 * p + 1) // s + 1,
+    "Each part is rounded down by itself: divide their sum, once.": lambda w, f, s, p: (w - f) // s + 2 * p // s + 1,
+    "It takes half the kernel from both ends, right for odd ones only: subtract F.": lambda w, f, s, p: (
+        (w + 2 * p - f // 2 * 2 - 1) // s + 1
+    ),
+    "size // stride is right for few paddings only: the kernel and the padding count, too.": lambda w, f, s, p: w // s,
+    "Subtract the size of the kernel first.": lambda w, f, s, p: (w + 2 * p) // s + 1,
+    "The stride is missing: divide by it.": lambda w, f, s, p: w - f + 2 * p + 1,
+}
 
 
 def check_convolution_parameters(answer: Callable) -> None:
@@ -77,26 +71,24 @@ def check_convolution_parameters(answer: Callable) -> None:
         (64, 128, 5, False): "Without a bias there are the weights only.",
         (7, 5, 1, True): "A kernel of 1 × 1 has one weight for each input channel.",
     }
-    mistakes: dict[str, Callable] = {
-        "^ is no power in Python (it is exclusive or): kernel_size ** 2.": lambda i, o, k, bias: (
-            o * (i * (k ^ 2) + bias)
-        ),
-        "Each filter has a slice for each of the in_channels.": lambda i, o, k, b: o * k * k + b * o,
-        "Each of the out_channels has a filter of its own.": lambda i, o, k, b: i * k * k + b * o,
-        "Each input channel meets each output channel: multiply them.": lambda i, o, k, b: (i + o) * k * k + b * o,
-        "The kernel is a square: kernel_size * kernel_size.": lambda i, o, k, b: i * o * k + b * o,
-        "The square of kernel_size is kernel_size ** 2, not 2 * kernel_size.": lambda i, o, k, b: i * o * 2 * k + b * o,
-        "Without a bias (bias=False) nothing is added to the weights.": lambda i, o, k, b: i * o * k * k + o,
-        "The biases are the other way round: bias=True adds them.": lambda i, o, k, b: i * o * k * k + (not b) * o,
-        "The biases are missing: one for each filter where bias=True.": lambda i, o, k, b: i * o * k * k,
-        "There is a bias for each output channel, not for each input channel.": lambda i, o, k, b: (
-            i * o * k * k + b * i
-        ),
-        "There is a bias for each output channel, not one for all.": lambda i, o, k, b: i * o * k * k + b,
-        "A filter has one bias for all its slices.": lambda i, o, k, b: i * o * (k * k + b),
-        "A bias is one number, whatever the size of the kernel.": lambda i, o, k, b: (i + b) * o * k * k,
-    }
-    compare(answer, parameters, [Case(*case) for case in cases.items()], mistakes=mistakes)
+    compare(answer, parameters, [Case(*case) for case in cases.items()], mistakes=PARAMETER_MISTAKES)
+
+
+PARAMETER_MISTAKES: dict[str, Callable] = {
+    "^ is no power in Python (it is exclusive or): kernel_size ** 2.": lambda i, o, k, b: o * (i * (k ^ 2) + b),
+    "Each filter has a slice for each of the in_channels.": lambda i, o, k, b: o * k * k + b * o,
+    "Each of the out_channels has a filter of its own.": lambda i, o, k, b: i * k * k + b * o,
+    "Each input channel meets each output channel: multiply them.": lambda i, o, k, b: (i + o) * k * k + b * o,
+    "The kernel is a square: kernel_size * kernel_size.": lambda i, o, k, b: i * o * k + b * o,
+    "The square of kernel_size is kernel_size ** 2, not 2 * kernel_size.": lambda i, o, k, b: i * o * 2 * k + b * o,
+    "Without a bias (bias=False) nothing is added to the weights.": lambda i, o, k, b: i * o * k * k + o,
+    "The biases are the other way round: bias=True adds them.": lambda i, o, k, b: i * o * k * k + (not b) * o,
+    "The biases are missing: one for each filter where bias=True.": lambda i, o, k, b: i * o * k * k,
+    "There is a bias for each output channel, not for each input channel.": lambda i, o, k, b: i * o * k * k + b * i,
+    "There is a bias for each output channel, not one for all.": lambda i, o, k, b: i * o * k * k + b,
+    "A filter has one bias for all its slices.": lambda i, o, k, b: i * o * (k * k + b),
+    "A bias is one number, whatever the size of the kernel.": lambda i, o, k, b: (i + b) * o * k * k,
+}
 
 
 def check_diagonal_kernel(kernel: Tensor | None) -> None:
@@ -138,15 +130,6 @@ def _kernel_fault(answers: dict[str, float], small: float) -> str:
 
 def check_cross_correlation(answer: Callable) -> None:
     """Checks ``answer(image, kernel, stride, padding)`` for 2-D tensors against ``conv2d``."""
-
-    def diagnose(got: Tensor, expected: Tensor, *_: Any) -> str:
-        part = expected[: got.shape[0], : got.shape[1]]
-        if got.shape != part.shape or got.shape == expected.shape or not torch.allclose(got, part):
-            return ""
-        return (
-            "The last windows are missing: there are (size - kernel + 2 * padding) // stride + 1 rows; columns alike."
-        )
-
     generator = torch.Generator().manual_seed(1)
     cases = []
     for image, kernel, stride, padding, hint in (
@@ -160,11 +143,23 @@ def check_cross_correlation(answer: Callable) -> None:
     ):
         tensors = (torch.randint(-9, 10, shape, generator=generator) / 2 for shape in (image, kernel))
         cases.append(Case((*tensors, stride, padding), hint))
-    compare(answer, _correlate, cases, mistakes=CORRELATION_MISTAKES, diagnose=diagnose)
+    compare(answer, _correlate, cases, mistakes=CORRELATION_MISTAKES, diagnose=_missing_windows)
+
+
+def _missing_windows(got: Tensor, expected: Tensor, *_: Any) -> str:
+    part = expected[: got.shape[0], : got.shape[1]]
+    if got.shape != part.shape or got.shape == expected.shape or not torch.allclose(got, part):
+        return ""
+    return "The last windows are missing: there are (size - kernel + 2 * padding) // stride + 1 rows; columns alike."
 
 
 def _correlate(image: Tensor, kernel: Tensor, stride: Any, padding: Any) -> Tensor:
     return conv2d(image[None, None], kernel[None, None], stride=stride, padding=padding)[0, 0]
+
+
+def _padded(*sides: int, **options: Any) -> Callable[..., Tensor]:
+    """A cross-correlation padded on the left, right, top and bottom so many times as wide; options are those of pad."""
+    return lambda i, k, s, p: _correlate(pad(i[None], [side * p for side in sides], **options)[0], k, s, 0)
 
 
 def _step_by_one(image: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
@@ -188,23 +183,15 @@ CORRELATION_MISTAKES: dict[str, Callable] = {
     "The kernel is upside down: take it as it stands.": lambda i, k, s, p: _correlate(i, k.flip(0), s, p),
     "It gives the mean of the products: give their sum.": lambda i, k, s, p: _correlate(i, k, s, p) / k.numel(),
     "It loses the fractions: the output needs a float dtype.": lambda i, k, s, p: _correlate(i, k, s, p).trunc(),
-    "The padding is missing.": lambda i, k, s, p: _correlate(i, k, s, 0),
-    "It pads at the top and left only: pad all four sides.": lambda i, k, s, p: _correlate(
-        pad(i, (p, 0, p, 0)), k, s, 0
-    ),
-    "It pads at the bottom and right only: pad all four sides.": lambda i, k, s, p: _correlate(
-        pad(i, (0, p, 0, p)), k, s, 0
-    ),
-    "It pads at the top and bottom only: pad all four sides.": lambda i, k, s, p: _correlate(i, k, s, (p, 0)),
-    "It pads on the left and right only: pad all four sides.": lambda i, k, s, p: _correlate(i, k, s, (0, p)),
-    "The padding is twice as wide as it should be.": lambda i, k, s, p: _correlate(i, k, s, 2 * p),
-    "The border repeats the edge: pad with zeros.": lambda i, k, s, p: _correlate(
-        pad(i[None], (p,) * 4, "replicate")[0], k, s, 0
-    ),
-    "The border mirrors the image: pad with zeros.": lambda i, k, s, p: _correlate(
-        pad(i[None], (p,) * 4, "reflect")[0], k, s, 0
-    ),
-    "The border is of ones: pad with zeros.": lambda i, k, s, p: _correlate(pad(i, (p,) * 4, value=1.0), k, s, 0),
+    "The padding is missing.": _padded(0, 0, 0, 0),
+    "It pads at the top and left only: pad all four sides.": _padded(1, 0, 1, 0),
+    "It pads at the bottom and right only: pad all four sides.": _padded(0, 1, 0, 1),
+    "It pads at the top and bottom only: pad all four sides.": _padded(0, 0, 1, 1),
+    "It pads on the left and right only: pad all four sides.": _padded(1, 1, 0, 0),
+    "The padding is twice as wide as it should be.": _padded(2, 2, 2, 2),
+    "The border repeats the edge: pad with zeros.": _padded(1, 1, 1, 1, mode="replicate"),
+    "The border mirrors the image: pad with zeros.": _padded(1, 1, 1, 1, mode="reflect"),
+    "The border is of ones: pad with zeros.": _padded(1, 1, 1, 1, value=1.0),
     "It fails with padding 0: a slice like [0:-0] is empty.": lambda i, k, s, p: _correlate(i, k, s, p) if p else 1 / 0,
     "The stride is missing.": lambda i, k, s, p: _correlate(i, k, 1, p),
     "The stride is missing across: columns step, too.": lambda i, k, s, p: _correlate(i, k, (s, 1), p),

@@ -84,36 +84,36 @@ def check_max_pooling(answer: Callable) -> None:
     ):
         image = torch.randperm(height * width, generator=generator).view(height, width) - height * width - 0.5
         cases.append(Case((image * 1000 if stride == 1 else image, window, stride), hint))
-    mistakes: dict[str, Callable] = {
-        "Windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, w),
-        "Windows start at i * window, not at i * stride.": lambda i, w, s: _cut(_pool(i, w, w), _pool(i, w, s)),
-        "Windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, 1),
-        "Windows start at row i and column j, not at i * stride and j * stride.": lambda i, w, s: _cut(
-            _pool(i, w, 1), _pool(i, w, s)
-        ),
-        "Across, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (s, w)),
-        "Down, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (w, s)),
-        "Across, windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, (s, 1)),
-        "Down, windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, (1, s)),
-        "It takes the number of rows for that of columns: compute the width, too.": lambda i, w, s: _pool(i, w, s)[
-            :, torch.arange(len(_pool(i, w, s)))
-        ],
-        "It gives the mean: give the maximum.": lambda i, w, s: avg_pool2d(i[None], w, s)[0],
-        "It gives the minimum, or what is largest without its sign: give the maximum.": lambda i, w, s: (
-            -_pool(-i, w, s)
-        ),
-        "It loses the fractions: the output needs a float dtype.": lambda i, w, s: _pool(i, w, s).trunc(),
-        "It takes absolute values: numbers keep their signs.": lambda i, w, s: _pool(i.abs(), w, s),
-    }
-    compare(answer, _pool, cases, mistakes=mistakes, diagnose=diagnose)
+    compare(answer, _pool, cases, mistakes=POOLING_MISTAKES, diagnose=diagnose)
 
 
 def _pool(image: Tensor, window: int, stride: Any) -> Tensor:
     return max_pool2d(image[None], window, stride)[0]
 
 
-def _cut(output: Tensor, model: Tensor) -> Tensor:
-    return output[: model.shape[0], : model.shape[1]]
+def _step_by(step: int, image: Tensor, window: int, stride: int) -> Tensor:
+    """As many windows as there should be, but at other places."""
+    rows, columns = _pool(image, window, stride).shape
+    return _pool(image, window, step)[:rows, :columns]
+
+
+POOLING_MISTAKES: dict[str, Callable] = {
+    "Windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, w),
+    "Windows start at i * window, not at i * stride.": lambda i, w, s: _step_by(w, i, w, s),
+    "Windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, 1),
+    "Windows start at row i and column j, not at i * stride and j * stride.": lambda i, w, s: _step_by(1, i, w, s),
+    "Across, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (s, w)),
+    "Down, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (w, s)),
+    "Across, windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, (s, 1)),
+    "Down, windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, (1, s)),
+    "It takes the number of rows for that of columns: compute the width, too.": lambda i, w, s: _pool(i, w, s)[
+        :, torch.arange(len(_pool(i, w, s)))
+    ],
+    "It gives the mean: give the maximum.": lambda i, w, s: avg_pool2d(i[None], w, s)[0],
+    "It gives the minimum, or what is largest without its sign: give the maximum.": lambda i, w, s: -_pool(-i, w, s),
+    "It loses the fractions: the output needs a float dtype.": lambda i, w, s: _pool(i, w, s).trunc(),
+    "It takes absolute values: numbers keep their signs.": lambda i, w, s: _pool(i.abs(), w, s),
+}
 
 
 def check_global_average(answer: Callable) -> None:
@@ -131,126 +131,130 @@ def check_global_average(answer: Callable) -> None:
         (2, 1, 1, 1): "One map of one pixel is still a map: the result has the shape (N, C).",
     }
     cases = [Case((torch.randint(-9, 10, shape, generator=generator).float(),), hint) for shape, hint in hints.items()]
-    mistakes: dict[str, Callable] = {
-        "It gives the sum: divide by H · W.": lambda m: m.sum((2, 3)),
-        "It divides by H · H, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[2] ** 2,
-        "It divides by W · W, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[3] ** 2,
-        "It divides by H only, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[2],
-        "It divides by W only, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[3],
-        "It divides by C · H · W, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m[0].numel(),
-        "It divides by the whole batch's size, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.numel(),
-        "It averages over the batch, too: each image keeps its own means.": lambda m: m.mean((0, 2, 3)),
-        "It averages over the channels, too: each map keeps its own mean.": lambda m: m.mean((1, 2, 3)),
-        "It averages over everything: each map of each image has its own mean.": lambda m: m.mean(),
-        "It averages over channels and rows: rows and columns are dim=(2, 3).": lambda m: m.mean((1, 2)),
-        "It averages over batch and channels: rows and columns are dim=(2, 3).": lambda m: m.mean((0, 1)),
-        "It averages over the rows only: over the columns, too, dim=(2, 3).": lambda m: m.mean(2),
-        "It averages over the columns only: over the rows, too, dim=(2, 3).": lambda m: m.mean(3),
-        "squeeze() also drops N or C where it is 1: a batch of one image stays a batch.": lambda m: m.mean(
-            (2, 3)
-        ).squeeze(),
-        "squeeze(0) drops a batch of one image: N stays.": lambda m: m.mean((2, 3)).squeeze(0),
-        "It gives the maximum: give the mean.": lambda m: m.amax((2, 3)),
-        "It loses the fractions: divide with /, and keep a float dtype.": lambda m: m.mean((2, 3)).trunc(),
-        "It rounds down: divide with /, not //.": lambda m: m.mean((2, 3)).floor(),
-        "It gives the median: give the mean.": lambda m: m.flatten(2).median(2).values,
-        "It leaves out negative numbers: every pixel counts.": lambda m: m.relu().mean((2, 3)),
-        "It takes absolute values: the mean keeps the signs.": lambda m: m.abs().mean((2, 3)),
-    }
-    compare(answer, lambda maps: maps.mean((2, 3)), cases, mistakes=mistakes, diagnose=diagnose)
+    compare(answer, _means, cases, mistakes=AVERAGE_MISTAKES, diagnose=diagnose)
+
+
+_means = functools.partial(torch.mean, dim=(2, 3))
+
+AVERAGE_MISTAKES: dict[str, Callable] = {
+    "It gives the sum: divide by H · W.": lambda m: m.sum((2, 3)),
+    "It divides by H · H, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[2] ** 2,
+    "It divides by W · W, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[3] ** 2,
+    "It divides by H only, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[2],
+    "It divides by W only, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.shape[3],
+    "It divides by C · H · W, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m[0].numel(),
+    "It divides by the whole batch's size, not by H · W, rows times columns.": lambda m: m.sum((2, 3)) / m.numel(),
+    "It averages over the batch, too: each image keeps its own means.": lambda m: m.mean((0, 2, 3)),
+    "It averages over the channels, too: each map keeps its own mean.": lambda m: m.mean((1, 2, 3)),
+    "It averages over everything: each map of each image has its own mean.": lambda m: m.mean(),
+    "It averages over channels and rows: rows and columns are dim=(2, 3).": lambda m: m.mean((1, 2)),
+    "It averages over batch and channels: rows and columns are dim=(2, 3).": lambda m: m.mean((0, 1)),
+    "It averages over the rows only: over the columns, too, dim=(2, 3).": lambda m: m.mean(2),
+    "It averages over the columns only: over the rows, too, dim=(2, 3).": lambda m: m.mean(3),
+    "squeeze() also drops N or C where it is 1: a batch of one image stays a batch.": lambda m: _means(m).squeeze(),
+    "squeeze(0) drops a batch of one image: N stays.": lambda m: _means(m).squeeze(0),
+    "It gives the maximum: give the mean.": lambda m: m.amax((2, 3)),
+    "It loses the fractions: divide with /, and keep a float dtype.": lambda m: _means(m).trunc(),
+    "It rounds down: divide with /, not //.": lambda m: _means(m).floor(),
+    "It gives the median: give the mean.": lambda m: m.flatten(2).median(2).values,
+    "It leaves out negative numbers: every pixel counts.": lambda m: m.relu().mean((2, 3)),
+    "It takes absolute values: the mean keeps the signs.": lambda m: m.abs().mean((2, 3)),
+}
 
 
 def check_softmax(answer: Callable) -> None:
     """Checks ``answer(scores, dim)`` against ``torch.softmax``, with scores whose exponential overflows."""
-
-    def diagnose(got: Tensor, _expected: Tensor, scores: Tensor, dim: int) -> str:
-        def is_one(total: Tensor) -> bool:
-            return torch.allclose(total, torch.ones(()).double())
-
-        if not got.isfinite().all() or is_one(got.sum(dim)):
-            return ""
-        if is_one(got.sum()):
-            return "It divides by the sum of all numbers: divide by the sum along dim."
-        if any(is_one(got.sum(d)) for d in range(got.ndim)):
-            return "The numbers sum to 1 along another dimension: they must sum to 1 along dim."
-        return "The numbers must sum to 1 along dim: divide by the sum along dim, with keepdim=True."
-
     two_rows = torch.tensor([[1.0, 2.0, 0.0], [3.0, 5.0, -1.0]])
     kept = "Along dim, each maximum and each sum belongs to its own numbers: keep that dimension (keepdim=True)."
     questions = [
         ([0.0, 1.0, 3.0], 0, "Divide the exponentials by their sum."),
         ([[1.0, 2.0], [3.0, 5.0]], 1, kept),
-        ([[1.0, 2.0, 0.0], [3.0, 5.0, -1.0]], 0, kept),
-        ([[1.0, 2.0, 0.0], [3.0, 5.0, -1.0]], -1, "dim may count from the end; -1 is the last one."),
-        ((two_rows[:, None, :, None] * torch.arange(1, 5)).tolist(), 1, "Tensors may have any number of dimensions."),
+        (two_rows, 0, kept),
+        (two_rows, -1, "dim may count from the end; -1 is the last one."),
+        (two_rows[:, None, :, None] * torch.arange(1, 5), 1, "Tensors may have any number of dimensions."),
         ([1000.0, 1001.0], 0, "exp(1000) is infinite: subtract the maximum along dim first; it changes nothing."),
         ([-1000.0, -1001.0], 0, "exp(-1000) is 0: subtract the maximum along dim first; it changes nothing."),
         ([[0.0, 0.0], [-1000.0, -1001.0]], 1, "Subtract each row's own maximum, along dim, not that of all scores."),
         ([[1000.0, -1000.0], [0.0, 1.0]], 1, "Only the maximum will do to subtract: then no exponent is above 0."),
     ]
-    mistakes: dict[str, Callable] = {
-        "dim is ignored, and the last one taken: maximum and sum are along dim.": lambda x, d: x.softmax(-1),
-        "dim is ignored, and the first one taken: maximum and sum are along dim.": lambda x, d: x.softmax(0),
-        "The maximum needs keepdim=True, or it is subtracted along the wrong dimension.": lambda x, d: (
-            x - (x.amax(d) - x.amax(d, True))
-        ).softmax(d),
-        "The sum needs keepdim=True, or it divides along the wrong dimension.": lambda x, d: (
-            (x - x.amax(d, True)).exp() / (x - x.amax(d, True)).exp().sum(d)
-        ),
-        "It divides by the maximum, or not at all: divide by the sum.": lambda x, d: (x - x.amax(d, True)).exp(),
-        "This is the logarithm of the softmax: give the softmax itself.": lambda x, d: x.log_softmax(d),
-        "The scores are divided by their sum: take their exponentials first.": lambda x, d: x / x.sum(d, keepdim=True),
-        "The sign in the exponent is wrong: exp(score), not exp(-score).": lambda x, d: (-x).softmax(d),
-        "This is a sigmoid of each score: divide exponentials by their sum.": lambda x, d: x.sigmoid(),
-        "The base is e, not 2: use exp.": lambda x, d: (x * 0.6931471805599453).softmax(d),
-    }
-    cases = [Case((torch.tensor(scores), dim), hint) for scores, dim, hint in questions]
-    compare(answer, torch.softmax, cases, mistakes=mistakes, diagnose=diagnose)
+    cases = [Case((torch.as_tensor(scores), dim), hint) for scores, dim, hint in questions]
+    compare(answer, torch.softmax, cases, mistakes=SOFTMAX_MISTAKES, diagnose=_wrong_total)
+
+
+def _wrong_total(got: Tensor, _expected: Tensor, scores: Tensor, dim: int) -> str:
+    one = torch.ones((), dtype=torch.float64)
+    if not got.isfinite().all() or torch.allclose(got.sum(dim), one):
+        return ""
+    if torch.allclose(got.sum(), one):
+        return "It divides by the sum of all numbers: divide by the sum along dim."
+    if any(torch.allclose(got.sum(d), one) for d in range(got.ndim)):
+        return "The numbers sum to 1 along another dimension: they must sum to 1 along dim."
+    return "The numbers must sum to 1 along dim: divide by the sum along dim, with keepdim=True."
+
+
+SOFTMAX_MISTAKES: dict[str, Callable] = {
+    "dim is ignored, and the last one taken: maximum and sum are along dim.": lambda x, d: x.softmax(-1),
+    "dim is ignored, and the first one taken: maximum and sum are along dim.": lambda x, d: x.softmax(0),
+    "The maximum needs keepdim=True, or it is subtracted along the wrong dimension.": lambda x, d: (
+        x - (x.amax(d) - x.amax(d, True))
+    ).softmax(d),
+    "The sum needs keepdim=True, or it divides along the wrong dimension.": lambda x, d: (
+        (x - x.amax(d, True)).exp() / (x - x.amax(d, True)).exp().sum(d)
+    ),
+    "It divides by the maximum, or not at all: divide by the sum.": lambda x, d: (x - x.amax(d, True)).exp(),
+    "This is the logarithm of the softmax: give the softmax itself.": lambda x, d: x.log_softmax(d),
+    "The scores are divided by their sum: take their exponentials first.": lambda x, d: x / x.sum(d, keepdim=True),
+    "The sign in the exponent is wrong: exp(score), not exp(-score).": lambda x, d: (-x).softmax(d),
+    "This is a sigmoid of each score: divide exponentials by their sum.": lambda x, d: x.sigmoid(),
+    "The base is e, not 2: use exp.": lambda x, d: (x * 0.6931471805599453).softmax(d),
+}
 
 
 def check_dense_inputs(answer: Callable) -> None:
     """Checks ``answer(size, channels, layers)``: the numbers that a stack of layers leaves for a dense layer."""
+    questions: tuple[tuple[tuple, str], ...] = (
+        ((8, 32, [(5, 1)]), "A layer leaves (size - window) // stride + 1; at the end count channels, rows, columns."),
+        ((28, 32, [(5, 1), (2, 2), (3, 1)]), "Each layer starts from the size that the one before it left."),
+        ((31, 20, [(3, 1), (2, 2), (4, 1), (3, 2)]), "A step that does not fit is not taken: round down."),
+        ((10, 4, [(3, 2)]), "A step that does not fit is not taken: round down."),
+        ((23, 3, [(4, 3), (2, 3)]), "A side is a whole number before it is squared: round it down."),
+        ((5, 3, []), "Without layers the image stays as it is."),
+    )
+    compare(answer, _inputs, [Case(*question) for question in questions], mistakes=DENSE_MISTAKES)
 
-    def inputs(size: int, channels: int, layers: Sequence[tuple[int, int]]) -> int:
-        return nn.Sequential(*(nn.MaxPool2d(*pair) for pair in layers))(torch.zeros(1, channels, size, size)).numel()
 
-    def shrunk(step: Callable[[int, int, int], float]) -> Callable[..., float]:
-        """The inputs if each layer makes ``step(size, window, stride)`` of the side."""
-        return lambda n, c, pairs: c * functools.reduce(lambda side, pair: step(side, *pair), pairs, n) ** 2
+def _inputs(size: int, channels: int, layers: Sequence[tuple[int, int]]) -> int:
+    return nn.Sequential(*(nn.MaxPool2d(*pair) for pair in layers))(torch.zeros(1, channels, size, size)).numel()
 
-    fractions = shrunk(lambda n, w, s: (n - w) / s + 1)
-    cases = [
-        Case(
-            (8, 32, [(5, 1)]), "A layer leaves (size - window) // stride + 1; at the end count channels, rows, columns."
-        ),
-        Case((28, 32, [(5, 1), (2, 2), (3, 1)]), "Each layer starts from the size that the one before it left."),
-        Case((31, 20, [(3, 1), (2, 2), (4, 1), (3, 2)]), "A step that does not fit is not taken: round down."),
-        Case((10, 4, [(3, 2)]), "A step that does not fit is not taken: round down."),
-        Case((23, 3, [(4, 3), (2, 3)]), "A side is a whole number before it is squared: round it down."),
-        Case((5, 3, []), "Without layers the image stays as it is."),
-    ]
-    mistakes: dict[str, Callable] = {
-        "A map has rows and columns: channels * size * size.": lambda n, c, ls: inputs(n, 1, ls) ** 0.5 * c,
-        "The channels are missing: channels * size * size.": lambda n, c, ls: inputs(n, 1, ls),
-        "The channels count once: channels * size * size.": lambda n, c, ls: inputs(n, 1, ls) * c**2,
-        "A side is a whole number: round down in each layer (//).": fractions,
-        "Round the side down in each layer (//), not the result.": lambda n, c, ls: int(fractions(n, c, ls)),
-        "It rounds up: round down, (size - window) // stride + 1.": shrunk(lambda n, w, s: -((w - n) // s) + 1),
-        "It rounds to the nearest: round down, with //.": shrunk(lambda n, w, s: round((n - w) / s) + 1),
-        "The first position is missing in each layer: + 1.": shrunk(lambda n, w, s: (n - w) // s),
-        "The + 1 comes after the division by the stride.": shrunk(lambda n, w, s: (n - w + 1) // s),
-        "The stride is missing: (size - window) // stride + 1.": shrunk(lambda n, w, s: n - w + 1),
-        "The window is missing: (size - window) // stride + 1.": shrunk(lambda n, w, s: n // s),
-        "Where it strides, the window is missing: (size - window) // stride + 1.": shrunk(
-            lambda n, w, s: n // s if s > 1 else n - w + 1
-        ),
-        "A pair is (window, stride), not (stride, window).": shrunk(lambda n, s, w: (n - w) // s + 1),
-        "Only the first layer counts; a return inside the loop ends it.": lambda n, c, ls: inputs(n, c, ls[:1]),
-        "Only the last layer counts: start from what the one before left.": lambda n, c, ls: inputs(n, c, ls[-1:]),
-        "The last layer is missing.": lambda n, c, ls: inputs(n, c, ls[:-1]),
-        "The order of the layers is reversed.": lambda n, c, ls: inputs(n, c, ls[::-1]),
-    }
-    compare(answer, inputs, cases, mistakes=mistakes)
+
+def _shrunk(step: Callable[[int, int, int], float]) -> Callable[..., float]:
+    """The inputs if each layer makes ``step(size, window, stride)`` of the side."""
+    return lambda n, c, pairs: c * functools.reduce(lambda side, pair: step(side, *pair), pairs, n) ** 2
+
+
+_fractions = _shrunk(lambda n, w, s: (n - w) / s + 1)
+
+DENSE_MISTAKES: dict[str, Callable] = {
+    "A map has rows and columns: channels * size * size.": lambda n, c, ls: _inputs(n, 1, ls) ** 0.5 * c,
+    "The channels are missing: channels * size * size.": lambda n, c, ls: _inputs(n, 1, ls),
+    "The channels count once: channels * size * size.": lambda n, c, ls: _inputs(n, 1, ls) * c**2,
+    "A side is a whole number: round down in each layer (//).": _fractions,
+    "Round the side down in each layer (//), not the result.": lambda n, c, ls: int(_fractions(n, c, ls)),
+    "It rounds up: round down, (size - window) // stride + 1.": _shrunk(lambda n, w, s: -((w - n) // s) + 1),
+    "It rounds to the nearest: round down, with //.": _shrunk(lambda n, w, s: round((n - w) / s) + 1),
+    "The first position is missing in each layer: + 1.": _shrunk(lambda n, w, s: (n - w) // s),
+    "The + 1 comes after the division by the stride.": _shrunk(lambda n, w, s: (n - w + 1) // s),
+    "The stride is missing: (size - window) // stride + 1.": _shrunk(lambda n, w, s: n - w + 1),
+    "The window is missing: (size - window) // stride + 1.": _shrunk(lambda n, w, s: n // s),
+    "Where it strides, the window is missing: (size - window) // stride + 1.": _shrunk(
+        lambda n, w, s: n // s if s > 1 else n - w + 1
+    ),
+    "A pair is (window, stride), not (stride, window).": _shrunk(lambda n, s, w: (n - w) // s + 1),
+    "Only the first layer counts; a return inside the loop ends it.": lambda n, c, ls: _inputs(n, c, ls[:1]),
+    "Only the last layer counts: start from what the one before left.": lambda n, c, ls: _inputs(n, c, ls[-1:]),
+    "The last layer is missing.": lambda n, c, ls: _inputs(n, c, ls[:-1]),
+    "The order of the layers is reversed.": lambda n, c, ls: _inputs(n, c, ls[::-1]),
+}
 
 
 # The grid of lesson 2, which pools it by hand.

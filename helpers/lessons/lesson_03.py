@@ -18,18 +18,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from helpers.data import CLASSES, Batches
 from helpers.hooks import inference
-from helpers.lessons.checking import (
-    CORRECT,
-    NOT_ATTEMPTED,
-    NOT_YET,
-    STUB,
-    Case,
-    compare,
-    difference,
-    is_function,
-    report,
-    run,
-)
+from helpers.lessons import checking
+from helpers.lessons.checking import Case, compare, difference, report, run
 from helpers.lessons.explorer import connect, png
 from helpers.models import FashionNet
 from helpers.training import History, train
@@ -87,65 +77,66 @@ def check_cross_entropy(answer: Callable) -> None:
         return "A small number in the logarithm, or a clamp, cuts off large losses: use none." if cut else ""
 
     questions = [
-        ([[0.0, 0.0]], [0], "Equal logits give each of two classes 1/2: the loss is −log(1/2), the natural logarithm."),
-        ([[2.0, 0.0, 1.0]], [2], "The loss is minus the log-probability of the true class, the last here."),
+        ([[0, 0]], [0], "Equal logits give each of two classes 1/2: the loss is −log(1/2), the natural logarithm."),
+        ([[2, 0, 1]], [2], "The loss is minus the log-probability of the true class, the last here."),
         (
-            [[1.0, 2.0, 3.0], [4.0, 0.0, -4.0]],
+            [[1, 2, 3], [4, 0, -4]],
             [2, 1],
             "Each image has its own softmax, over its row (dim=1, keepdim=True); give the mean over images.",
         ),
-        ([[1.0, 0.0], [3.0, 1.0], [0.0, 2.0], [5.0, 1.0]], [1, 0, 0, 1], "Give the mean over all images."),
-        ([[1000.0, 0.0]], [0], "exp(1000) is infinite: subtract each row's maximum first."),
+        ([[1, 0], [3, 1], [0, 2], [5, 1]], [1, 0, 0, 1], "Give the mean over all images."),
+        ([[1000, 0]], [0], "exp(1000) is infinite: subtract each row's maximum first."),
         (
-            [[0.0, 1000.0]],
+            [[0, 1000]],
             [0],
             "log(0) is infinite: the logarithm of the softmax is x - log(sum(exp(x))), x without its maximum.",
         ),
-        ([[1000.0, 0.0], [-1000.0, 0.0]], [0, 1], "Subtract each row's own maximum, not that of all logits."),
+        ([[1000, 0], [-1000, 0]], [0, 1], "Subtract each row's own maximum, not that of all logits."),
     ]
-    mistakes: dict[str, Callable] = {
-        "It gives the sum: divide by the number of images.": lambda z, y: cross_entropy(z, y, reduction="sum"),
-        "It gives a loss for each image: give their mean.": lambda z, y: cross_entropy(z, y, reduction="none"),
-        "It divides by N · K: the mean is over N images, not over classes.": lambda z, y: (
-            cross_entropy(z, y) / z.shape[1]
-        ),
-        "[:, labels] takes the columns of all labels in each row: use [torch.arange(N), labels].": lambda z, y: (
-            -z.log_softmax(1)[:, y].mean()
-        ),
-        "The softmax runs over the batch: over the classes, dim=1.": lambda z, y: nll_loss(z.log_softmax(0), y),
-        "The softmax runs over all numbers: over the classes of each image, dim=1.": lambda z, y: nll_loss(
-            z.flatten().log_softmax(0).view_as(z), y
-        ),
-        "The logarithm has the base 2: use the natural one, log.": lambda z, y: cross_entropy(z, y) / math.log(2),
-        "The logarithm has the base 10: use the natural one, log.": lambda z, y: cross_entropy(z, y) / math.log(10),
-        "The logarithm is missing.": lambda z, y: nll_loss(z.softmax(1), y),
-        "This is 1 minus the probability: the loss is minus its logarithm.": lambda z, y: 1 + nll_loss(z.softmax(1), y),
-        "These are logits, not log-probabilities: log-softmax comes first.": lambda z, y: nll_loss(z, y),
-        "The softmax is taken twice: once is enough.": lambda z, y: cross_entropy(z.softmax(1), y),
-        "The logit of the true class is missing.": lambda z, y: z.logsumexp(1).mean(),
-        "The maximum is subtracted in one place only: in both, or add it again.": lambda z, y: (
-            cross_entropy(z, y) - z.amax(1).mean()
-        ),
-        "It takes the predicted class: take that of the label.": lambda z, y: cross_entropy(z, z.argmax(1)),
-        "It takes class 0 always: take that of the label.": lambda z, y: cross_entropy(z, y * 0),
-    }
-    cases = [Case((torch.tensor(rows), torch.tensor(labels)), hint) for rows, labels, hint in questions]
-    compare(answer, cross_entropy, cases, mistakes=mistakes, diagnose=diagnose)
+    cases = [Case((torch.tensor(rows).float(), torch.tensor(labels)), hint) for rows, labels, hint in questions]
+    compare(answer, cross_entropy, cases, mistakes=ENTROPY_MISTAKES, diagnose=diagnose)
+
+
+ENTROPY_MISTAKES: dict[str, Callable] = {
+    "It gives the sum: divide by the number of images.": lambda z, y: cross_entropy(z, y, reduction="sum"),
+    "It gives a loss for each image: give their mean.": lambda z, y: cross_entropy(z, y, reduction="none"),
+    "It divides by N · K: the mean is over N images, not over classes.": lambda z, y: cross_entropy(z, y) / z.shape[1],
+    "[:, labels] takes the columns of all labels in each row: use [torch.arange(N), labels].": lambda z, y: (
+        -z.log_softmax(1)[:, y].mean()
+    ),
+    "The softmax runs over the batch: over the classes, dim=1.": lambda z, y: nll_loss(z.log_softmax(0), y),
+    "The softmax runs over all numbers: over the classes of each image, dim=1.": lambda z, y: nll_loss(
+        z.flatten().log_softmax(0).view_as(z), y
+    ),
+    "The logarithm has the base 2: use the natural one, log.": lambda z, y: cross_entropy(z, y) / math.log(2),
+    "The logarithm has the base 10: use the natural one, log.": lambda z, y: cross_entropy(z, y) / math.log(10),
+    "The logarithm is missing.": lambda z, y: nll_loss(z.softmax(1), y),
+    "This is 1 minus the probability: the loss is minus its logarithm.": lambda z, y: 1 + nll_loss(z.softmax(1), y),
+    "These are logits, not log-probabilities: log-softmax comes first.": lambda z, y: nll_loss(z, y),
+    "The softmax is taken twice: once is enough.": lambda z, y: cross_entropy(z.softmax(1), y),
+    "The logit of the true class is missing.": lambda z, y: z.logsumexp(1).mean(),
+    "The maximum is subtracted in one place only: in both, or add it again.": lambda z, y: (
+        cross_entropy(z, y) - z.amax(1).mean()
+    ),
+    "It takes the predicted class: take that of the label.": lambda z, y: cross_entropy(z, z.argmax(1)),
+    "It takes class 0 always: take that of the label.": lambda z, y: cross_entropy(z, y * 0),
+}
 
 
 def check_training_step(answer: Callable) -> None:
     """Checks ``answer(model, images, labels, optimizer)``: what it does to the weights, and the loss it gives back."""
-    if not is_function(answer):
+    if not checking.is_function(answer):
         return
     for situation, arguments in _training_situations().items():
         outcome = run(answer, arguments, _after_step, may_change=(0, 3))
         if outcome.is_missing:
             after = run(lambda *given: [answer(*given)], arguments, _after_step, may_change=(0, 3)).value
-            missing = "it moves the weights, but gives nothing back: return loss.item()."
-            return report(NOT_ATTEMPTED, STUB) if _is_unmoved(after, arguments) else report(NOT_YET, missing)
+            if _is_unmoved(after, arguments):
+                return report(checking.NOT_ATTEMPTED, checking.STUB)
+            return report(checking.NOT_YET, "it moves the weights, but gives nothing back: return loss.item().")
         if fault := outcome.error or outcome.change or _step_fault(outcome.value, arguments):
-            return report(NOT_YET, f"{situation}, your function {fault}")
-    report(CORRECT, "the weights and the loss, with old gradients, with batch normalisation and with Adam.")
+            return report(checking.NOT_YET, f"{situation}, your function {fault}")
+    report(checking.CORRECT, "the weights and the loss, with old gradients, with batch normalisation and with Adam.")
 
 
 class _WithOldGradients(nn.Sequential):
@@ -162,12 +153,7 @@ def _training_situations() -> dict[str, tuple]:
     situations: dict[str, tuple] = {}
     for situation, kind, norm, optimizer in (
         ("with a fresh model", nn.Sequential, nn.Identity(), torch.optim.SGD),
-        (
-            "with gradients left over from an earlier batch",
-            _WithOldGradients,
-            nn.Identity(),
-            torch.optim.SGD,
-        ),
+        ("with gradients left over from an earlier batch", _WithOldGradients, nn.Identity(), torch.optim.SGD),
         ("with batch normalisation, and Adam", _WithOldGradients, nn.BatchNorm1d(4), torch.optim.Adam),
     ):
         model = kind(norm, nn.Linear(4, 3))
@@ -240,67 +226,60 @@ def _step_fault(after: tuple, arguments: tuple) -> str:
 
 def check_accuracy(answer: Callable) -> None:
     """Checks ``answer(batches)``, where each batch is ``(logits, labels)``, and the last one may be short."""
-
-    def share(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
-        return torch.cat([logits.argmax(dim=1) == labels for logits, labels in batches]).float().mean().item()
-
-    def right(logits: Tensor, labels: Tensor) -> float:
-        return (logits.argmax(dim=1) == labels).sum().item()
-
     cases = []
-    for sizes, hint in (
-        (
-            [9],
-            "The prediction is the class with the largest logit, argmax(dim=1); give the share of right ones, 0 to 1.",
-        ),
-        ([6, 6], "All batches count."),
-        ([6, 4, 3], "Divide all right predictions by the number of all images."),
-        ([6, 6, 1], "A batch may hold a single image: its logits still have the shape (1, K)."),
-        ([2, 5], "Count the images of each batch: len(labels)."),
-    ):
+    for sizes, hint in SIZES_OF_BATCHES.items():
         generator = torch.Generator().manual_seed(sum(sizes))
         labels = [torch.randint(4, (size,), generator=generator) for size in sizes]
         logits = [one_hot(part, 4) - 0.3 + torch.randn(len(part), 4, generator=generator) for part in labels]
         if len(labels) > 1:  # at most one right in the last batch
             logits[-1] = one_hot((labels[-1] + (torch.arange(sizes[-1]) != 1)) % 4, 4) * 2.0 - 3
         cases.append(Case((list(zip(logits, labels, strict=True)),), hint))
-    mistakes: dict[str, Callable] = {
-        "It averages the batches' shares: a short batch counts too much.": lambda bs: (
-            sum(share([b]) for b in bs) / len(bs)
-        ),
-        "It counts each batch as large as the first: add up len(labels).": lambda bs: (
-            sum(right(*b) for b in bs) / (len(bs) * len(bs[0][1]))
-        ),
-        "It counts each batch as large as the last: add up len(labels).": lambda bs: (
-            sum(right(*b) for b in bs) / (len(bs) * len(bs[-1][1]))
-        ),
-        "It divides by the number of batches: by that of images.": lambda bs: sum(right(*b) for b in bs) / len(bs),
-        "It divides by the number of logits: by that of images.": lambda bs: share(bs) / bs[0][0].shape[1],
-        "This is the number of right predictions: divide by that of images.": lambda bs: sum(right(*b) for b in bs),
-        "This is in per cent: give the share, from 0 to 1.": lambda bs: 100 * share(bs),
-        "This is the share of wrong predictions: give that of right ones.": lambda bs: 1 - share(bs),
-        "Only the first batch counts; a return inside the loop ends it.": lambda bs: share(bs[:1]),
-        "Only the last batch counts: add them up.": lambda bs: share(bs[-1:]),
-        "The last batch is missing.": lambda bs: share(bs[:-1] or bs),
-        "The last batch is missing, also where it is the only one.": lambda bs: share(bs[:-1]) if bs[1:] else 0,
-        "It takes the logit of the largest magnitude: take the largest one.": lambda bs: share(
-            [(z.abs(), y) for z, y in bs]
-        ),
-        "It takes the smallest logit: the largest one is the prediction.": lambda bs: share([(-z, y) for z, y in bs]),
-        "It divides with //, which rounds down: use /.": lambda bs: int(share(bs)),
-        "squeeze() fails for a batch of a single image: its logits have the shape (1, K).": lambda bs: share(
-            [(z.squeeze(), y) for z, y in bs]
-        ),
-    }
-    compare(answer, share, cases, mistakes=mistakes)
+    compare(answer, _share, cases, mistakes=ACCURACY_MISTAKES)
+
+
+SIZES_OF_BATCHES = {
+    (9,): "The prediction is the class with the largest logit, argmax(dim=1); give the share of right ones, 0 to 1.",
+    (6, 6): "All batches count.",
+    (6, 4, 3): "Divide all right predictions by the number of all images.",
+    (6, 6, 1): "A batch may hold a single image: its logits still have the shape (1, K).",
+    (2, 5): "Count the images of each batch: len(labels).",
+}
+
+
+def _share(batches: Sequence[tuple[Tensor, Tensor]], of: Callable[[Tensor], Tensor] = torch.positive) -> float:
+    return torch.cat([of(logits).argmax(dim=1) == labels for logits, labels in batches]).float().mean().item()
+
+
+def _hits(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+    return sum((logits.argmax(dim=1) == labels).sum().item() for logits, labels in batches)
+
+
+ACCURACY_MISTAKES: dict[str, Callable] = {
+    "It averages the batches' shares: a short batch counts too much.": lambda bs: (
+        sum(_share([b]) for b in bs) / len(bs)
+    ),
+    "It counts each batch as large as the first: add up len(labels).": lambda bs: _hits(bs) / len(bs) / len(bs[0][1]),
+    "It counts each batch as large as the last: add up len(labels).": lambda bs: _hits(bs) / len(bs) / len(bs[-1][1]),
+    "It divides by the number of batches: by that of images.": lambda bs: _hits(bs) / len(bs),
+    "It divides by the number of logits: by that of images.": lambda bs: _share(bs) / bs[0][0].shape[1],
+    "This is the number of right predictions: divide by that of images.": _hits,
+    "This is in per cent: give the share, from 0 to 1.": lambda bs: 100 * _share(bs),
+    "This is the share of wrong predictions: give that of right ones.": lambda bs: 1 - _share(bs),
+    "Only the first batch counts; a return inside the loop ends it.": lambda bs: _share(bs[:1]),
+    "Only the last batch counts: add them up.": lambda bs: _share(bs[-1:]),
+    "The last batch is missing.": lambda bs: _share(bs[:-1] or bs),
+    "The last batch is missing, also where it is the only one.": lambda bs: _share(bs[:-1]) if bs[1:] else 0,
+    "It takes the logit of the largest magnitude: take the largest one.": lambda bs: _share(bs, Tensor.abs),
+    "It takes the smallest logit: the largest one is the prediction.": lambda bs: _share(bs, Tensor.neg),
+    "It divides with //, which rounds down: use /.": lambda bs: int(_share(bs)),
+    "squeeze() fails for a batch of a single image: its logits have the shape (1, K).": lambda bs: _share(
+        bs, Tensor.squeeze
+    ),
+}
 
 
 def check_confusion_matrix(answer: Callable) -> None:
     """Checks ``answer(labels, predictions, classes)``: counts, row = true class, column = predicted class."""
-
-    def count(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
-        return torch.bincount(labels * classes + predictions, minlength=classes**2).view(classes, classes)
-
     cases = [
         Case((torch.tensor(labels), torch.tensor(predictions), classes), hint)
         for labels, predictions, classes, hint in (
@@ -312,37 +291,40 @@ def check_confusion_matrix(answer: Callable) -> None:
             ([1] * 300 + [0], [0] * 300 + [0], 2, "Counts may be large: 300 does not fit into a byte."),
         )
     ]
-    mistakes: dict[str, Callable] = {
-        "[labels, predictions] += 1 counts a pair that comes twice only once.": lambda y, p, k: count(y, p, k).clamp(
-            max=1
-        ),
-        "These are shares of each row: give counts.": lambda y, p, k: (
-            count(y, p, k) / count(y, p, k).sum(1, True).clamp(min=1)
-        ),
-        "These are shares of each column: give counts.": lambda y, p, k: (
-            count(y, p, k) / count(y, p, k).sum(0, True).clamp(min=1)
-        ),
-        "These are shares of all images: give counts.": lambda y, p, k: count(y, p, k) / len(y),
-        "Right predictions are missing: they belong on the diagonal.": lambda y, p, k: count(y, p, k).fill_diagonal_(0),
-        "Wrong predictions are missing: they belong off the diagonal.": lambda y, p, k: count(y, p, k).diag().diag(),
-        "Each image counts twice, at [label, prediction] and the other way round.": lambda y, p, k: (
-            count(y, p, k) + count(p, y, k)
-        ),
-        "Class numbers begin at 0: no - 1.": lambda y, p, k: count((y - 1) % k, (p - 1) % k, k),
-        "The size must be classes, not the largest class that occurs, + 1.": lambda y, p, k: count(y, p, k)[
-            : max(*y, *p) + 1, : max(*y, *p) + 1
-        ],
-        "There must be rows and columns for classes that do not occur.": lambda y, p, k: count(y, p, k)[
-            torch.cat([y, p]).unique()
-        ][:, torch.cat([y, p]).unique()],
-        "A row has classes columns: label * classes + prediction, whatever classes occur.": lambda y, p, k: (
-            torch.bincount(y * (max(y) + 1) + p, minlength=k * k)[: k * k].view(k, k)
-        ),
-        "The counts are in one row: give them the shape (classes, classes).": lambda y, p, k: count(y, p, k).ravel(),
-        "A byte (uint8) holds numbers up to 255 only: use torch.long.": lambda y, p, k: count(y, p, k) % 256,
-        "A byte (int8) holds numbers up to 127 only: use torch.long.": lambda y, p, k: count(y, p, k).to(torch.int8),
-    }
-    compare(answer, count, cases, mistakes=mistakes)
+    compare(answer, _counts, cases, mistakes=CONFUSION_MISTAKES)
+
+
+def _counts(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
+    return torch.bincount(labels * classes + predictions, minlength=classes**2).view(classes, classes)
+
+
+def _altered(alter: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """The counts with a change made to all of them."""
+    return lambda labels, predictions, classes: alter(_counts(labels, predictions, classes))
+
+
+CONFUSION_MISTAKES: dict[str, Callable] = {
+    "[labels, predictions] += 1 counts a pair that comes twice only once.": _altered(lambda c: c.clamp(max=1)),
+    "These are shares of each row: give counts.": _altered(lambda c: c / c.sum(1, keepdim=True).clamp(min=1)),
+    "These are shares of each column: give counts.": _altered(lambda c: c / c.sum(0, keepdim=True).clamp(min=1)),
+    "These are shares of all images: give counts.": _altered(lambda c: c / c.sum()),
+    "Right predictions are missing: they belong on the diagonal.": _altered(lambda c: c.fill_diagonal_(0)),
+    "Wrong predictions are missing: they belong off the diagonal.": _altered(lambda c: c.diag().diag()),
+    "Each image counts twice, at [label, prediction] and the other way round.": _altered(lambda c: c + c.T),
+    "Class numbers begin at 0: no - 1.": _altered(lambda c: c.roll((-1, -1), (0, 1))),
+    "The size must be classes, not the largest class that occurs, + 1.": lambda y, p, k: _counts(
+        y, p, int(max(*y, *p)) + 1
+    ),
+    "There must be rows and columns for classes that do not occur.": _altered(
+        lambda c: c[c.sum(0) + c.sum(1) > 0][:, c.sum(0) + c.sum(1) > 0]
+    ),
+    "A row has classes columns: label * classes + prediction, whatever classes occur.": lambda y, p, k: torch.bincount(
+        y * (max(y) + 1) + p, minlength=k * k
+    ).view(k, k),
+    "The counts are in one row: give them the shape (classes, classes).": _altered(Tensor.ravel),
+    "A byte (uint8) holds numbers up to 255 only: use torch.long.": _altered(lambda c: c % 256),
+    "A byte (int8) holds numbers up to 127 only: use torch.long.": _altered(lambda c: c.to(torch.int8)),
+}
 
 
 ROUND = 25  # batches between two points of the live curve: about a sixth of a second on two quiet cores
@@ -420,12 +402,8 @@ def training_explorer(
     """
     images, labels = test_set
     live = LiveTraining(train_set, (images[:1000], labels[:1000]), seed)
-    rate = ipw.Dropdown(
-        options=[1e-4, 1e-3, 1e-2, 1e-1],
-        value=1e-3,
-        description="learning rate",
-        style={"description_width": "initial"},
-    )
+    style = {"description_width": "initial"}
+    rate = ipw.Dropdown(options=[1e-4, 1e-3, 1e-2, 1e-1], value=1e-3, description="learning rate", style=style)
     button, fresh = ipw.Button(description="Train"), ipw.Button(description="New network")
     controls = _item_controls()
     square = ipw.Layout(width="224px", height="224px", align_self="flex-start")

@@ -1,5 +1,6 @@
 """Lesson 4, dropout and momentum: the checks of its exercises, its explorer, and what only it uses."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,18 +13,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from helpers.lessons.checking import (
-    CORRECT,
-    NOT_YET,
-    Case,
-    compare,
-    difference,
-    is_function,
-    judge,
-    report,
-    run,
-    to_numbers,
-)
+from helpers.lessons import checking
+from helpers.lessons.checking import CORRECT, NOT_YET, Case, compare, difference, judge, report, to_numbers
 from helpers.lessons.explorer import BOX_COLOR, connect, encode
 from helpers.models import Normalize
 from helpers.plotting import axes_grid
@@ -128,13 +119,11 @@ def strip_plot(values: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str)
     rows = [(group, name, runs) for group, settings in values.items() for name, runs in settings.items()]
     figure = Figure(figsize=(7.5, 0.34 * len(rows) + 0.8), layout="constrained")
     ax = figure.subplots()
-    groups = list(values)
-    for i, (group, _, runs) in enumerate(rows):
-        y, average = i + 0.6 * groups.index(group), float(np.mean(runs))
+    heights = [i + 0.6 * list(values).index(group) for i, (group, _, _) in enumerate(rows)]
+    for y, (_, _, runs) in zip(heights, rows, strict=True):
         ax.plot(runs, [y] * len(runs), "o", color="black", markersize=5, markerfacecolor="none")
-        ax.plot([average] * 2, [y - 0.35, y + 0.35], color="#d55e00", linewidth=3)
-    ticks = [i + 0.6 * groups.index(group) for i, (group, _, _) in enumerate(rows)]
-    ax.set_yticks(ticks, [f"{group}, {name}" for group, name, _ in rows], fontsize=9)
+        ax.plot([float(np.mean(runs))] * 2, [y - 0.35, y + 0.35], color="#d55e00", linewidth=3)
+    ax.set_yticks(heights, [f"{group}, {name}" for group, name, _ in rows], fontsize=9)
     ax.invert_yaxis()
     ax.grid(axis="x", alpha=0.4)
     ax.set_xlabel(xlabel)
@@ -154,19 +143,18 @@ def check_dropout2d(answer: Callable) -> None:
 
 def _check_dropout(answer: Callable, unit: str, draw: str, shapes: Sequence[tuple[int, ...]]) -> None:
     """Checks what is random: ``unit`` is what is dropped as a whole, ``draw`` the shape of the random numbers."""
-    if not is_function(answer):
+    if not checking.is_function(answer):
         return
     generator = torch.Generator().manual_seed(0)
     inputs = [(torch.rand(shape, generator=generator) + 1) * (-1) ** torch.arange(shape[-1]) for shape in shapes]
     x = inputs[0]
-    outcomes = {training: run(answer, (x, 0.25, training)) for training in (True, False)}
-    missing = [training for training, outcome in outcomes.items() if outcome.is_missing]
-    if len(missing) == 1:
-        return report(NOT_YET, f"with training={missing[0]}, your function gives nothing back: return it there, too.")
-    changes = [outcome.value is not None and difference(outcome.value, x) for outcome in outcomes.values()]
-    if changes[0] == "" and changes[1]:
+    trained, evaluated = (checking.run(answer, (x, 0.25, training)) for training in (True, False))
+    if trained.is_missing != evaluated.is_missing:
+        mode = f"training={trained.is_missing}"
+        return report(NOT_YET, f"with {mode}, your function gives nothing back: return it there, too.")
+    if not (evaluated.error or difference(trained.value, x)) and difference(evaluated.value, x):
         return report(NOT_YET, "your function drops with training=False, not with True: it is the other way round.")
-    for x, p in ((x, p) for x in inputs for p in (0.25, 0.8)):
+    for x, p in itertools.product(inputs, (0.25, 0.8)):
         fault = partial(_dropout_fault, x=x, p=p, unit=unit, draw=draw)
         if not judge(answer, (x, p, True), fault, f"The random numbers need the shape {draw}."):
             return
@@ -185,12 +173,12 @@ def _dropout_fault(got: Any, *, x: Tensor, p: float, unit: str, draw: str) -> st
     if what := _shared_draw(kept, unit):
         return f"drops {what} with p = {p}: draw one random number for each {unit}, in the shape {draw}."
     share = 1 - kept.double().mean().item()
-    known = {
-        1 - p: "p is the probability of being dropped, not of being kept.",
-        0.5: "The share must depend on p.",
-        float(torch.special.ndtr(torch.tensor(p))): "torch.randn is normal: torch.rand draws evenly from [0, 1).",
-    }
     if abs(share - p) > 0.06:
+        known = {
+            1 - p: "p is the probability of being dropped, not of being kept.",
+            0.5: "The share must depend on p.",
+            float(torch.special.ndtr(torch.tensor(p))): "torch.randn is normal: torch.rand draws evenly from [0, 1).",
+        }
         hint = next((hint for value, hint in known.items() if abs(share - value) < 0.05), f"A share of {p} is wanted.")
         return f"with p = {p} dropped a share of {share:.2f}. {hint}"
     if difference(got, torch.where(kept, x / (1 - p), 0)):
@@ -207,9 +195,7 @@ def _shared_draw(kept: Tensor, unit: str) -> str:
     if unit == "value":
         return f"all values along dimension {same.index(True)} together" if any(same) else ""
     if not (same[2] and same[3]):
-        return (
-            f"single {'rows of pixels' if same[3] else 'columns of pixels' if same[2] else 'pixels'}, not whole maps,"
-        )
+        return f"single {'rows of ' if same[3] else 'columns of ' if same[2] else ''}pixels, not whole maps,"
     return "the same maps in every image" if same[0] else "all maps of an image together" if same[1] else ""
 
 
@@ -226,8 +212,8 @@ def _scale_fault(ratio: Tensor, numbers: Tensor, p: float, kept: float) -> str:
         "scales what it keeps twice.": 1 / (1 - p) ** 2,
         "scales by the share that was really kept, which is random.": 1 / kept,
     }
-    said = [words for words, value in known.items() if abs(factor - value) < 1e-3 * value]
-    return said[0] if said else f"multiplies what it keeps by {factor:.4g}."
+    said = (words for words, value in known.items() if abs(factor - value) < 1e-3 * value)
+    return next(said, f"multiplies what it keeps by {factor:.4g}.")
 
 
 def _draw_fault(results: Sequence[Any], *, unit: str) -> str:
@@ -241,25 +227,22 @@ def _draw_fault(results: Sequence[Any], *, unit: str) -> str:
 
 def check_momentum_step(answer: Callable) -> None:
     """Checks ``answer(weight, gradient, velocity, learning_rate, momentum)``: the new weight and the new velocity."""
-    generator = torch.Generator().manual_seed(0)
-    right = _linear_step(lambda r, m: (-r * m, -r, m, 1))
+    generator, cases = torch.Generator().manual_seed(0), []
+    for shape, scale, rate, momentum, hint in (
+        ((1,), torch.tensor([[1.0], [1.0], [0.0]]), 0.1, 0.9, "From rest, the new velocity is the gradient."),
+        ((3,), 1, 0.25, 0.4, "The new velocity is momentum · velocity + gradient, and it moves the weight."),
+        ((2, 3), 3, 0.05, 0.7, "The same holds for tensors of any shape."),
+    ):
+        tensors = (scale * torch.randn((3, *shape), generator=generator)).round(decimals=1) + 0.0  # no −0.0
+        cases.append(Case((*tensors, rate, momentum), hint))
     compare(
         answer,
-        right,
-        [
-            Case(
-                (*(torch.randn((3, *shape), generator=generator) * scale).round(decimals=1) + 0.0, rate, momentum), hint
-            )
-            for shape, scale, rate, momentum, hint in (
-                ((1,), torch.tensor([[1.0], [1.0], [0.0]]), 0.1, 0.9, "From rest, the new velocity is the gradient."),
-                ((3,), 1, 0.25, 0.4, "The new velocity is momentum · velocity + gradient, and it moves the weight."),
-                ((2, 3), 3, 0.05, 0.7, "The same holds for tensors of any shape."),
-            )
-        ],
-        mistakes={say: _linear_step(coefficients) for say, coefficients in _MOMENTUM_MISTAKES.items()}
+        _step,
+        cases,
+        mistakes={say: partial(_step, coefficients=wrong) for say, wrong in _MOMENTUM_MISTAKES.items()}
         | {
-            "The velocity stands first: give the weight first, then the velocity.": lambda *given: right(*given)[::-1],
-            "The first is the weight's change alone: add it to the weight.": lambda w, *given: right(0 * w, *given),
+            "The velocity stands first: give the weight first, then the velocity.": lambda *given: _step(*given)[::-1],
+            "The first is the weight's change alone: add it to the weight.": lambda w, *given: _step(0 * w, *given),
         },
         diagnose=_said_of_halves(
             "The new weight is right; the new velocity is momentum · velocity + gradient.",
@@ -268,17 +251,16 @@ def check_momentum_step(answer: Callable) -> None:
     )
 
 
-def _linear_step(coefficients: Callable[[float, float], tuple[float, ...]]) -> Callable[..., tuple[Tensor, Tensor]]:
+def _step(
+    *given: Any, coefficients: Callable[[float, float], tuple[float, ...]] = lambda r, m: (-r * m, -r, m, 1)
+) -> tuple[Tensor, Tensor]:
     """A step to weight + a · velocity + b · gradient, with the new velocity c · velocity + d · gradient."""
-
-    def step(weight: Tensor, gradient: Tensor, velocity: Tensor, rate: float, momentum: float) -> tuple[Tensor, Tensor]:
-        a, b, c, d = coefficients(rate, momentum)
-        return weight + a * velocity + b * gradient, c * velocity + d * gradient
-
-    return step
+    weight, gradient, velocity, rate, momentum = given
+    a, b, c, d = coefficients(rate, momentum)
+    return weight + a * velocity + b * gradient, c * velocity + d * gradient
 
 
-_MOMENTUM_MISTAKES: dict[str, Callable[[float, float], tuple[float, ...]]] = {  # a, b, c, d of a linear step
+_MOMENTUM_MISTAKES: dict[str, Callable[[float, float], tuple[float, ...]]] = {  # a, b, c, d of `_step`
     "The weight moves by the old velocity: compute the new one first.": lambda r, m: (-r, 0, m, 1),
     "The old velocity is given back: give the new one.": lambda r, m: (-r * m, -r, 1, 0),
     "The weight goes up: subtract learning_rate · velocity (the sign).": lambda r, m: (r * m, r, m, 1),
@@ -296,9 +278,8 @@ _MOMENTUM_MISTAKES: dict[str, Callable[[float, float], tuple[float, ...]]] = {  
     "momentum belongs to the old velocity, not to the gradient.": lambda r, m: (-r, -r * m, 1, m),
     "momentum belongs to the old velocity alone, not to the gradient, too.": lambda r, m: (-r * m, -r * m, m, m),
     "The gradient counts twice: it is in the new velocity already.": lambda r, m: (-r * m, -2 * r, m, 1),
-    "The step is divided by 1 − momentum: it is learning_rate · velocity.": lambda r, m: (
-        *(-r * m / (1 - m), -r / (1 - m)),
-        *(m, 1),
+    "The step is divided by 1 − momentum: it is learning_rate · velocity.": (
+        lambda r, m: (-r * m / (1 - m), -r / (1 - m), m, 1)
     ),
     "The velocity has the other sign: add the gradient, then subtract.": lambda r, m: (r * m, -r, m, -1),
     "The gradient is subtracted from the velocity: add it.": lambda r, m: (-r * m, r, m, -1),
@@ -318,8 +299,7 @@ def _said_of_halves(if_first: str, if_second: str) -> Callable[..., str]:
 
 def check_folded_batch_norm(answer: Callable) -> None:
     """Checks ``answer(weight, bias, mean, var, gamma, beta)`` against torch's folding."""
-    generator = torch.Generator().manual_seed(0)
-    cases = []
+    generator, cases = torch.Generator().manual_seed(0), []
     for out, channels, kernel, variance, shift, hint in (
         (1, 1, (3, 3), 0.5, 0, "Without bias, mean and beta, the weight alone is scaled, by gamma / √(var + 0.00001)."),
         (1, 1, (3, 3), 0.5, 1, "The new bias is (bias − mean) · scale + beta, with the scale of the weight."),
@@ -350,16 +330,11 @@ def check_folded_batch_norm(answer: Callable) -> None:
     )
 
 
-def _scale(var: Tensor, gamma: Tensor) -> Tensor:
-    return gamma / (var + 1e-5).sqrt()
-
-
-def _shift(bias: Tensor, mean: Tensor, scale: Tensor, beta: Tensor) -> Tensor:
-    return (bias - mean) * scale + beta
-
-
 def _fold(
-    *given: Tensor, scale: Callable = _scale, shift: Callable = _shift, view: Sequence[int] = (-1, 1, 1, 1)
+    *given: Tensor,
+    scale: Callable[..., Tensor] = lambda v, g: g / (v + 1e-5).sqrt(),
+    shift: Callable[..., Tensor] = lambda b, m, s, t: (b - m) * s + t,
+    view: Sequence[int] = (-1, 1, 1, 1),
 ) -> tuple[Tensor, Tensor]:
     weight, bias, mean, var, gamma, beta = given
     factors = scale(var, gamma)
@@ -374,10 +349,10 @@ _SCALE_MISTAKES: dict[str, Callable[..., Tensor]] = {
     "var is the variance: divide by its root, √(var + 0.00001).": lambda v, g: g / (v + 1e-5),
     "var is the variance, not the standard deviation: no square; take its root.": lambda v, g: g / (v**2 + 1e-5).sqrt(),
     "Divide by the root of the variance; do not multiply by it.": lambda v, g: g * (v + 1e-5).sqrt(),
-    "gamma is missing: the scale is gamma / √(var + 0.00001).": lambda v, g: _scale(v, torch.ones_like(g)),
+    "gamma is missing: the scale is gamma / √(var + 0.00001).": lambda v, g: 1 / (v + 1e-5).sqrt(),
     "gamma multiplies; do not divide by it.": lambda v, g: 1 / (g * (v + 1e-5).sqrt()),
-    "gamma comes twice: the scale is gamma / √(var + 0.00001).": lambda v, g: g * _scale(v, g),
-    "The scale is upside down: gamma / √(var + 0.00001).": lambda v, g: 1 / _scale(v, g),
+    "gamma comes twice: the scale is gamma / √(var + 0.00001).": lambda v, g: g**2 / (v + 1e-5).sqrt(),
+    "The scale is upside down: gamma / √(var + 0.00001).": lambda v, g: (v + 1e-5).sqrt() / g,
 }
 _SHIFT_MISTAKES: dict[str, Callable[..., Tensor]] = {
     "The old bias must be scaled, too: (bias − mean) · scale + beta.": lambda b, m, s, t: b - m * s + t,

@@ -33,7 +33,7 @@ def check_recorded_output(answer: Callable) -> None:
     generator = torch.Generator().manual_seed(0)
     layers, cases = [nn.Conv2d(1, 3, 3) for _ in range(6)], []
     for parameter in nn.Sequential(*layers).parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator)
+        nn.init.normal_(parameter, generator=generator)
     layers[2].register_forward_hook(lambda *_: None)
     pool, in_place = nn.AvgPool2d(2, stride=1), nn.ReLU(inplace=True)
     inner = nn.Sequential(pool, nn.Sequential(layers[4], in_place))
@@ -46,37 +46,11 @@ def check_recorded_output(answer: Callable) -> None:
         (deep, layers[4], "layer lies deep inside model: set the hook on layer itself, and call model."),
     ):
         cases.append(Case((model, layer, torch.randn(2, 1, 6, 5, generator=generator)), hint))
-    compare(
-        answer,
-        _record,
-        cases,
-        mistakes={
-            "The next layer works in place and overwrites what was kept: the hook must keep output.clone(), "
-            "and return nothing (what it returns replaces the output).": partial(
-                _record, keep=lambda _, output: output
-            ),
-            "It is what goes into the layer; its output is the hook's third argument.": partial(
-                _record, keep=lambda inputs, _: inputs[0].clone()
-            ),
-            "It is the output of the next layer, ReLU.": lambda *given: _record(*given).relu(),
-            "It is the output of the whole model: set the hook on layer.": lambda model, layer, batch: model(batch),
-            "layer gets the output of the layers before it, not batch: call model.": lambda model, layer, batch: layer(
-                batch
-            ),
-            "Call model itself, with a hook on layer: its forward need not call its children one after the other, "
-            "and layer may lie deeper inside.": _chain,
-            "It is a list, or has an axis too many: give the tensor in it.": lambda *given: [_record(*given)],
-            "It is for the first image only: give it for the whole batch.": lambda *given: _record(*given)[0],
-        },
-    )
+    compare(answer, _record, cases, mistakes=_RECORDING_MISTAKES)
 
 
-def _record(
-    model: nn.Module,
-    layer: nn.Module,
-    batch: Tensor,
-    keep: Callable[[tuple, Tensor], Tensor] = lambda _, output: output.clone(),
-) -> Tensor:
+def _record(*given: Any, keep: Callable[..., Tensor] = lambda inputs, output: output.clone()) -> Tensor:
+    model, layer, batch = given
     kept = []
     with layer.register_forward_hook(lambda _, inputs, output: kept.append(keep(inputs, output))):
         model(batch)
@@ -86,6 +60,22 @@ def _record(
 def _chain(model: nn.Module, layer: nn.Module, batch: Tensor) -> Tensor:
     children = list(model.children())
     return nn.Sequential(*children[: children.index(layer) + 1])(batch)
+
+
+_RECORDING_MISTAKES: dict[str, Callable] = {
+    "The next layer works in place and overwrites what was kept: the hook must keep output.clone(), "
+    "and return nothing (what it returns replaces the output).": partial(_record, keep=lambda _, output: output),
+    "It is what goes into the layer; its output is the hook's third argument.": (
+        partial(_record, keep=lambda inputs, _: inputs[0].clone())
+    ),
+    "It is the output of the next layer, ReLU.": lambda *given: _record(*given).relu(),
+    "It is the output of the whole model: set the hook on layer.": lambda model, _, batch: model(batch),
+    "layer gets the output of the layers before it, not batch: call model.": lambda _, layer, batch: layer(batch),
+    "Call model itself, with a hook on layer: its forward need not call its children one after the other, "
+    "and layer may lie deeper inside.": _chain,
+    "It is a list, or has an axis too many: give the tensor in it.": lambda *given: [_record(*given)],
+    "It is for the first image only: give it for the whole batch.": lambda *given: _record(*given)[0],
+}
 
 
 def check_second_layer_map(answer: Callable) -> None:
@@ -99,55 +89,44 @@ def check_second_layer_map(answer: Callable) -> None:
         (1, 2, (3, 2), 1, 1, "With one input map there is one kernel, and the bias."),
         (2, 2, (6, 3), 1, 0, "A map one pixel high keeps both its axes, (1, W')."),
     ):
-        maps, weight, bias = (
-            torch.randn(shape, generator=generator) for shape in ((channels, 6, 7), (out, channels, *kernel), (out,))
-        )
+        shapes = (channels, 6, 7), (out, channels, *kernel), (out,)
+        maps, weight, bias = (torch.randn(shape, generator=generator) for shape in shapes)
         cases.append(Case((maps, weight, shift * bias, channel), hint))
+    compare(answer, lambda m, w, b, c: conv2d(m, w, b)[c], cases, mistakes=_MAP_MISTAKES)
 
-    def result(maps: Tensor, weight: Tensor, bias: Tensor, channel: int, **options: Any) -> Tensor:
-        return conv2d(maps[None], weight, bias, **options)[0, channel]
 
-    compare(
-        answer,
-        result,
-        cases,
-        mistakes={
-            "The bias is missing: add bias[channel].": lambda m, w, b, c: result(m, w, 0 * b, c),
-            "The bias is added once for each input map: add it once.": lambda m, w, b, c: result(m, w, len(m) * b, c),
-            "It is the bias of channel 0: add bias[channel].": lambda m, w, b, c: result(m, w, b[:1].expand_as(b), c),
-            "All biases are added: add bias[channel] alone.": lambda m, w, b, c: result(m, w, 0 * b, c) + b.sum(),
-            "The bias is subtracted: add it.": lambda m, w, b, c: result(m, w, -b, c),
-            "All input maps get the first slice; maps[i] has its own, weight[channel, i].": (
-                lambda m, w, b, c: result(m, w[:, :1].expand_as(w), b, c)
-            ),
-            "The indices of weight are exchanged: weight[channel, i] slides over maps[i].": (
-                lambda m, w, b, c: result(m, w.transpose(0, 1), 0 * w[0, :, 0, 0], c) + b[c]
-            ),
-            "channel is not used: it chooses weight[channel] and bias[channel].": lambda m, w, b, c: result(m, w, b, 0),
-            "It is the mean over the input maps: sum them.": lambda m, w, b, c: result(m, w / len(m), b, c),
-            "The sum, bias and all, is divided by C: it is a sum, no mean.": lambda m, w, b, c: (
-                result(m, w, b, c) / len(m)
-            ),
-            "Map 0 is left out: sum over all C input maps.": lambda m, w, b, c: result(m[1:], w[:, 1:], b, c),
-            "The last map is left out: sum over all C input maps.": lambda m, w, b, c: result(m[:-1], w[:, :-1], b, c),
-            "It is map 0 alone: sum over all C input maps.": lambda m, w, b, c: result(m[:1], w[:, :1], b, c),
-            "Only the last map counts: add the maps up.": lambda m, w, b, c: result(m[-1:], w[:, -1:], b, c),
-            "Maps and kernels are summed before; each kernel slides over its own map, then sum.": (
-                lambda m, w, b, c: result(m.sum(0)[None], w.sum(1, keepdim=True), b, c)
-            ),
-            "A ReLU comes after it, which cuts off what is negative: leave it out.": lambda *given: result(
-                *given
-            ).relu(),
-            "The kernel is turned round: slide it as it is, as F.conv2d does.": (
-                lambda m, w, b, c: result(m, w.flip(2, 3), b, c)
-            ),
-            "There is padding: the kernel stays inside the map (padding=0).": partial(result, padding=1),
-            "It holds all channels: give the map of one, [channel].": lambda m, w, b, c: conv2d(m[None], w, b)[0],
-            "All channels are summed: give the map of one, weight[channel].": (
-                lambda m, w, b, c: conv2d(m[None], w, b)[0].sum(0)
-            ),
-        },
-    )
+_MAP_MISTAKES: dict[str, Callable] = {  # called with maps, weight, bias and channel
+    "The bias is missing: add bias[channel].": lambda m, w, b, c: conv2d(m, w)[c],
+    "The bias is added once for each input map: add it once.": lambda m, w, b, c: conv2d(m, w, len(m) * b)[c],
+    "It is the bias of channel 0: add bias[channel].": lambda m, w, b, c: conv2d(m, w)[c] + b[0],
+    "All biases are added: add bias[channel] alone.": lambda m, w, b, c: conv2d(m, w)[c] + b.sum(),
+    "The bias is subtracted: add it.": lambda m, w, b, c: conv2d(m, w, -b)[c],
+    "All input maps get the first slice; maps[i] has its own, weight[channel, i].": (
+        lambda m, w, b, c: conv2d(m, w[:, :1].expand_as(w), b)[c]
+    ),
+    "The indices of weight are exchanged: weight[channel, i] slides over maps[i].": (
+        lambda m, w, b, c: conv2d(m, w.transpose(0, 1))[c] + b[c]
+    ),
+    "channel is not used: it chooses weight[channel] and bias[channel].": lambda m, w, b, c: conv2d(m, w, b)[0],
+    "It is the mean over the input maps: sum them.": lambda m, w, b, c: conv2d(m, w / len(m), b)[c],
+    "The sum, bias and all, is divided by C: it is a sum, no mean.": lambda m, w, b, c: conv2d(m, w, b)[c] / len(m),
+    "Map 0 is left out: sum over all C input maps.": lambda m, w, b, c: conv2d(m[1:], w[:, 1:], b)[c],
+    "The last map is left out: sum over all C input maps.": lambda m, w, b, c: conv2d(m[:-1], w[:, :-1], b)[c],
+    "It is map 0 alone: sum over all C input maps.": lambda m, w, b, c: conv2d(m[:1], w[:, :1], b)[c],
+    "Only the last map counts: add the maps up.": lambda m, w, b, c: conv2d(m[-1:], w[:, -1:], b)[c],
+    "Maps and kernels are summed before; each kernel slides over its own map, then sum.": (
+        lambda m, w, b, c: conv2d(m.sum(0, keepdim=True), w.sum(1, keepdim=True), b)[c]
+    ),
+    "A ReLU comes after it, which cuts off what is negative: leave it out.": (
+        lambda m, w, b, c: conv2d(m, w, b)[c].relu()
+    ),
+    "The kernel is turned round: slide it as it is, as F.conv2d does.": (
+        lambda m, w, b, c: conv2d(m, w.flip(2, 3), b)[c]
+    ),
+    "There is padding: the kernel stays inside the map (padding=0).": lambda m, w, b, c: conv2d(m, w, b, padding=1)[c],
+    "It holds all channels: give the map of one, [channel].": lambda m, w, b, c: conv2d(m, w, b),
+    "All channels are summed: give the map of one, weight[channel].": lambda m, w, b, c: conv2d(m, w, b).sum(0),
+}
 
 
 def check_dead_channels(answer: Callable) -> None:
@@ -157,63 +136,53 @@ def check_dead_channels(answer: Callable) -> None:
     one[0, 1], one[0, 6:8], one[0, 3, 0, 1] = 0.5, 1, 2
     signed[0, :5], signed[0, 6:8, 2, 0], signed[0, 8] = 0, 1, 2  # 6 and 7 are alive, though their sums are below zero
     several[0, 1], several[1, 2, 0, 1], several[1:, 4], several[2, 5], several[2, 6], several[:, 7] = 1, 2, 3, 4, 1, 1
-    pair = torch.zeros(2, 2, 1, 2)
-    pair[:, 0] = 1
+    pair = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).repeat(2, 1, 1, 2)
     mixed = torch.randn(4, 30, 3, 4, generator=generator) - 2.4 + 0.4 * torch.randn(4, 30, 1, 1, generator=generator)
     mixed[:, ::5], mixed[2, 5, 1, 1] = 0, 1e-4
-
-    compare(
-        answer,
-        _count_dead,
-        [
-            Case((one,), "A channel that is zero everywhere is dead, and alive if one place is above zero."),
-            Case((signed,), "Without ReLU: what is zero or below everywhere is dead, one place above zero is life."),
-            Case((several,), "A channel that is above zero in one image of the batch is alive."),
-            Case((pair,), "Only the second channel is dead."),
-            Case((mixed,), "Above zero is above zero, be it 0.0001."),
-        ],
-        mistakes={
-            "It is counted for each image by itself: a channel is dead if no image of the whole batch excites it.": (
-                lambda m: (m.amax((2, 3)) <= 0).sum()
-            ),
-            "Dead in some image is not enough: it must be so in all images of the batch.": (
-                lambda m: (m.amax((2, 3)) <= 0).any(0).sum()
-            ),
-            "Only the first image is looked at: take all N images of the batch.": lambda m: _count_dead(m[:1]),
-            "Only the last image is looked at: take all N images of the batch.": lambda m: _count_dead(m[-1:]),
-            "Numbers below zero cancel others in the sum or mean: ask for the maximum.": lambda m: _count_dead(
-                m.sum((0, 2, 3), keepdim=True)
-            ),
-            "Images cancel each other in the mean over the batch: ask for the maximum.": lambda m: _count_dead(
-                m.sum(0, keepdim=True)
-            ),
-            "Places cancel each other in the mean of a map: ask for the maximum.": lambda m: _count_dead(
-                m.sum((2, 3), keepdim=True)
-            ),
-            "Numbers below zero are not above zero either: ask for <= 0, not == 0.": lambda m: _count_dead(m.abs()),
-            "A channel that is zero everywhere is dead, too: <= 0, not < 0.": lambda m: (m.amax((0, 2, 3)) < 0).sum(),
-            "These are the living: count the dead.": lambda m: m.shape[1] - _count_dead(m),
-            "It is a share: give the number, a count.": lambda m: _count_dead(m) / m.shape[1],
-            "It says for each channel whether it is dead: count them (sum).": lambda m: m.amax((0, 2, 3)) <= 0,
-            "These are the numbers of the channels: give how many they are.": (
-                lambda m: (m.amax((0, 2, 3)) <= 0).nonzero().flatten()
-            ),
-            "One place at or below zero makes no channel dead: all must be (the maximum, not the minimum).": (
-                lambda m: _count_dead(-(-m).amax((0, 2, 3), keepdim=True))
-            ),
-            "It counts values: reduce over N, H and W first, then count channels.": lambda m: (m <= 0).sum(),
-            "It counts images: reduce over the dimensions 0, 2 and 3, and count channels.": (
-                lambda m: _count_dead(m.transpose(0, 1))
-            ),
-            "It counts places: reduce over the dimensions 0, 2 and 3, and count channels.": (
-                lambda m: (m.amax((0, 1)) <= 0).sum()
-            ),
-        },
-    )
+    cases = [
+        Case((one,), "A channel that is zero everywhere is dead, and alive if one place is above zero."),
+        Case((signed,), "Without ReLU: what is zero or below everywhere is dead, one place above zero is life."),
+        Case((several,), "A channel that is above zero in one image of the batch is alive."),
+        Case((pair,), "Only the second channel is dead."),
+        Case((mixed,), "Above zero is above zero, be it 0.0001."),
+    ]
+    compare(answer, _dead, cases, mistakes=_DEAD_MISTAKES)
 
 
-def _count_dead(maps: Tensor) -> Tensor:
-    return (maps.amax((0, 2, 3)) <= 0).sum()
+def _dead(maps: Tensor, dims: tuple[int, ...] = (0, 2, 3)) -> Tensor:
+    """How many maxima over the dimensions are not above zero."""
+    return (maps.amax(dims) <= 0).sum()
+
+
+_DEAD_MISTAKES: dict[str, Callable[[Tensor], Any]] = {
+    "It is counted for each image by itself: a channel is dead if no image of the whole batch excites it.": (
+        lambda m: _dead(m, (2, 3))
+    ),
+    "Dead in some image is not enough: it must be so in all images of the batch.": (
+        lambda m: (m.amax((2, 3)) <= 0).any(0).sum()
+    ),
+    "Only the first image is looked at: take all N images of the batch.": lambda m: _dead(m[:1]),
+    "Only the last image is looked at: take all N images of the batch.": lambda m: _dead(m[-1:]),
+    "Numbers below zero cancel others in the sum or mean: ask for the maximum.": (
+        lambda m: (m.sum((0, 2, 3)) <= 0).sum()
+    ),
+    "Images cancel each other in the mean over the batch: ask for the maximum.": lambda m: _dead(m.sum(0)[None]),
+    "Places cancel each other in the mean of a map: ask for the maximum.": lambda m: _dead(m.sum((2, 3), keepdim=True)),
+    "Numbers below zero are not above zero either: ask for <= 0, not == 0.": lambda m: _dead(m.abs()),
+    "A channel that is zero everywhere is dead, too: <= 0, not < 0.": lambda m: (m.amax((0, 2, 3)) < 0).sum(),
+    "These are the living: count the dead.": lambda m: m.shape[1] - _dead(m),
+    "It is a share: give the number, a count.": lambda m: _dead(m) / m.shape[1],
+    "It says for each channel whether it is dead: count them (sum).": lambda m: m.amax((0, 2, 3)) <= 0,
+    "These are the numbers of the channels: give how many they are.": (
+        lambda m: (m.amax((0, 2, 3)) <= 0).nonzero().flatten()
+    ),
+    "One place at or below zero makes no channel dead: all must be (the maximum, not the minimum).": (
+        lambda m: (m.amin((0, 2, 3)) <= 0).sum()
+    ),
+    "It counts values: reduce over N, H and W first, then count channels.": lambda m: (m <= 0).sum(),
+    "It counts images: reduce over the dimensions 0, 2 and 3, and count channels.": lambda m: _dead(m, (1, 2, 3)),
+    "It counts places: reduce over the dimensions 0, 2 and 3, and count channels.": lambda m: _dead(m, (0, 1)),
+}
 
 
 # Of the embedded network, from its first layer to its last before the class scores; all of them after ReLU.

@@ -70,60 +70,58 @@ def check_nearest_others(answer: Callable) -> None:
     generator = torch.Generator().manual_seed(6)
     few = torch.tensor([[1.0, 1.0], [4.0, 4.5], [1.5, 6.0], [-3.0, 0.5], [7.0, -2.0]])
     twins = torch.tensor([[5.0, 5.0], [1.0, 0.0], [1.0, 0.0], [6.0, 5.0]])
-    compare(
-        answer,
-        _nearest,
-        [
-            Case((few, 1), "Give the number (index) of the nearest other vector, by Euclidean distance, as (N, k)."),
-            Case((few, 3), "The nearest comes first, then the second nearest."),
-            Case((twins, 1), "Equal vectors are each other's nearest: leave out a vector by its number alone."),
-            Case((1e4 * few, 2), "Distances may be large."),
-            Case((torch.randn(12, 5, generator=generator) + 1, 4), "Any N, D and k < N must do."),
-        ],
-        mistakes={
-            "Each vector is among its own neighbours: give the distance to itself, on the diagonal, infinity.": (
-                lambda v, k: torch.cdist(v, v).argsort(stable=True)[:, :k]
-            ),
-            "The first column is dropped, but with equal vectors that may be the twin: exclude the diagonal.": (
-                lambda v, k: torch.cdist(v, v).argsort(stable=True)[:, 1 : k + 1]
-            ),
-            "An equal vector at distance 0 is lost: exclude the diagonal, not all zeros.": (
-                lambda v, k: (
-                    torch.cdist(v, v).masked_fill(torch.cdist(v, v) == 0, torch.inf).argsort(stable=True)[:, :k]
-                )
-            ),
-            "These are the farthest: largest=False in topk.": lambda v, k: _nearest(v, k, lambda v: -torch.cdist(v, v)),
-            "These are distances: give the indices of the neighbours.": (
-                lambda v, k: torch.cdist(v, v).sort().values[:, 1 : k + 1]
-            ),
-            "The numbers are shifted: where a vector was taken out, those behind it count one too low.": (
-                lambda v, k: _nearest(v, k) - (_nearest(v, k) > torch.arange(len(v))[:, None]).long()
-            ),
-            "They are sorted by number: the nearest must come first.": lambda v, k: _nearest(v, k).sort(1).values,
-            "The order is reversed: the nearest must come first.": lambda v, k: _nearest(v, k).flip(1),
-            "They count from 1: the numbers begin at 0.": lambda v, k: _nearest(v, k) + 1,
-            "These are the vectors: give their numbers, (N, k).": lambda v, k: v[_nearest(v, k)],
-            "The dot product is no distance; it favours long vectors.": lambda v, k: _nearest(v, k, lambda v: -v @ v.T),
-            "Cosine similarity is no distance: take the Euclidean one.": (
-                lambda v, k: _nearest(v, k, lambda v: -normalize(v) @ normalize(v).T)
-            ),
-            "It is the sum of absolute differences: the Euclidean distance sums squares.": (
-                lambda v, k: _nearest(v, k, lambda v: torch.cdist(v, v, p=1))
-            ),
-            "It is the largest difference in a coordinate: the Euclidean distance sums squares of all.": (
-                lambda v, k: _nearest(v, k, lambda v: torch.cdist(v, v, p=torch.inf))
-            ),
-            "Differences of both signs cancel: square each before the sum.": (
-                lambda v, k: _nearest(v, k, lambda v: (v.sum(1)[:, None] - v.sum(1)).abs())
-            ),
-        },
-    )
+    cases = [
+        Case((few, 1), "Give the number (index) of the nearest other vector, by Euclidean distance, as (N, k)."),
+        Case((few, 3), "The nearest comes first, then the second nearest."),
+        Case((twins, 1), "Equal vectors are each other's nearest: leave out a vector by its number alone."),
+        Case((1e4 * few, 2), "Distances may be large."),
+        Case((torch.randn(12, 5, generator=generator) + 1, 4), "Any N, D and k < N must do."),
+    ]
+    compare(answer, _nearest, cases, mistakes=_NEAREST_MISTAKES)
 
 
-def _nearest(
-    vectors: Tensor, k: int, distances: Callable[[Tensor], Tensor] = lambda vectors: torch.cdist(vectors, vectors)
-) -> Tensor:
-    return distances(vectors).fill_diagonal_(torch.inf).topk(k, largest=False).indices
+def _nearest(vectors: Tensor, k: int, distances: Tensor | None = None) -> Tensor:
+    distances = _distances(vectors) if distances is None else distances
+    return distances.fill_diagonal_(torch.inf).topk(k, largest=False).indices
+
+
+def _distances(vectors: Tensor, p: float = 2) -> Tensor:
+    return torch.cdist(vectors, vectors, p=p)
+
+
+_NEAREST_MISTAKES: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "Each vector is among its own neighbours: give the distance to itself, on the diagonal, infinity.": (
+        lambda v, k: _distances(v).argsort(stable=True)[:, :k]
+    ),
+    "The first column is dropped, but with equal vectors that may be the twin: exclude the diagonal.": (
+        lambda v, k: _distances(v).argsort(stable=True)[:, 1 : k + 1]
+    ),
+    "An equal vector at distance 0 is lost: exclude the diagonal, not all zeros.": (
+        lambda v, k: _distances(v).where(_distances(v) > 0, torch.inf).argsort(stable=True)[:, :k]
+    ),
+    "These are the farthest: largest=False in topk.": lambda v, k: _nearest(v, k, -_distances(v)),
+    "These are distances: give the indices of the neighbours.": lambda v, k: _distances(v).sort().values[:, 1 : k + 1],
+    "The numbers are shifted: where a vector was taken out, those behind it count one too low.": (
+        lambda v, k: _nearest(v, k) - (_nearest(v, k) > torch.arange(len(v))[:, None]).long()
+    ),
+    "They are sorted by number: the nearest must come first.": lambda v, k: _nearest(v, k).sort(1).values,
+    "The order is reversed: the nearest must come first.": lambda v, k: _nearest(v, k).flip(1),
+    "They count from 1: the numbers begin at 0.": lambda v, k: _nearest(v, k) + 1,
+    "These are the vectors: give their numbers, (N, k).": lambda v, k: v[_nearest(v, k)],
+    "The dot product is no distance; it favours long vectors.": lambda v, k: _nearest(v, k, -v @ v.T),
+    "Cosine similarity is no distance: take the Euclidean one.": (
+        lambda v, k: _nearest(v, k, -normalize(v) @ normalize(v).T)
+    ),
+    "It is the sum of absolute differences: the Euclidean distance sums squares.": (
+        lambda v, k: _nearest(v, k, _distances(v, p=1))
+    ),
+    "It is the largest difference in a coordinate: the Euclidean distance sums squares of all.": (
+        lambda v, k: _nearest(v, k, _distances(v, p=torch.inf))
+    ),
+    "Differences of both signs cancel: square each before the sum.": (
+        lambda v, k: _nearest(v, k, (v.sum(1)[:, None] - v.sum(1)).abs())
+    ),
+}
 
 
 def check_weighted_vote(answer: Callable) -> None:
@@ -140,64 +138,50 @@ def check_weighted_vote(answer: Callable) -> None:
         vectors, queries = torch.randn(20, 2, generator=generator), torch.randn(24, 2, generator=generator)
         labels = torch.tensor(classes)[torch.randint(len(classes), (20,), generator=generator)]
         cases.append(Case((vectors, labels, queries, k), hint))
-    compare(
-        answer,
-        _vote,
-        cases,
-        mistakes={
-            "The weight is the distance, so that far ones count most: take 1 / distance.": partial(
-                _vote, weigh=lambda d: d
-            ),
-            "All neighbours count alike, without weights (a majority): count 1 / distance.": partial(
-                _vote, weigh=torch.ones_like
-            ),
-            "The weight is 1 / distance squared: take the root.": partial(_vote, weigh=lambda d: d**-2),
-            "The weight falls off as exp(−distance): take 1 / distance.": partial(_vote, weigh=lambda d: (-d).exp()),
-            "The weight is 1 / (1 + distance): take 1 / distance.": partial(_vote, weigh=lambda d: 1 / (1 + d)),
-            "The weight is 1 / rank: take 1 / distance.": partial(
-                _vote, weigh=lambda d: 1 / torch.arange(1.0, d.shape[1] + 1).expand_as(d)
-            ),
-            "The nearest alone decides: the weights of all k must be summed for each class.": lambda *a: _vote(
-                *a[:3], 1
-            ),
-            "Weights of the same class overwrite each other instead of adding up: scatter_add_, not =.": partial(
-                _vote, total=lambda w, hot: w.masked_fill(~hot, torch.inf).amin(1).where(hot.any(1), 0)
-            ),
-            "It is the mean weight of each class: take the sum.": partial(
-                _vote, total=lambda w, hot: w.sum(1) / hot.sum(1).clamp(min=1)
-            ),
-            "All the vectors vote: only the k nearest may.": lambda v, y, q, k: _vote(v, y, q, len(v)),
-            "One neighbour too many votes: take k.": lambda v, y, q, k: _vote(v, y, q, k + 1),
-            "The nearest is left out, as if it were the query itself: no query is among the vectors.": partial(
-                _vote, first=1
-            ),
-            "The farthest vote: largest=False in topk.": partial(_vote, largest=True),
-            "Distances are sums of absolute differences: take the Euclidean distance.": partial(_vote, p=1),
-            "It is the position of the class among those that occur: give the label itself.": (
-                lambda v, y, q, k: torch.searchsorted(y.unique(), _vote(v, y, q, k))
-            ),
-            "It is the number of a vector: give its label, labels[...].": lambda v, y, q, k: torch.cdist(q, v).argmin(
-                1
-            ),
-            "It is the largest sum of weights: give its class (argmax, not max).": partial(_vote, winner=torch.amax),
-        },
-    )
+    mistakes = {say: wrong if callable(wrong) else partial(_vote, **wrong) for say, wrong in _VOTE_MISTAKES.items()}
+    compare(answer, _vote, cases, mistakes=mistakes)
 
 
 def _vote(
     *given: Any,
     weigh: Callable[[Tensor], Tensor] = torch.reciprocal,
-    total: Callable[[Tensor, Tensor], Tensor] = lambda weights, _: weights.sum(1),
+    total: Callable[[Tensor, Tensor], Tensor] = lambda weights, one_hot: weights.sum(1),
     winner: Callable[..., Tensor] = torch.argmax,
-    first: int = 0,
+    voters: Callable[[int], slice] = slice,
     largest: bool = False,
     p: float = 2,
 ) -> Tensor:
     vectors, labels, queries, k = given
     distances, near = torch.cdist(queries, vectors, p=p).sort(descending=largest)
-    chosen = slice(first, first + k)
-    one_hot = labels[near[:, chosen], None] == torch.arange(int(labels.max()) + 1)
-    return winner(total(weigh(distances[:, chosen])[..., None] * one_hot, one_hot), dim=1)
+    one_hot = labels[near[:, voters(k)], None] == torch.arange(int(labels.max()) + 1)
+    return winner(total(weigh(distances[:, voters(k)])[..., None] * one_hot, one_hot), dim=1)
+
+
+_VOTE_MISTAKES: dict[str, Any] = {  # what they change in `_vote`, or a function of their own
+    "The weight is the distance, so that far ones count most: take 1 / distance.": {"weigh": torch.clone},
+    "All neighbours count alike, without weights (a majority): count 1 / distance.": {"weigh": torch.ones_like},
+    "The weight is 1 / distance squared: take the root.": {"weigh": lambda d: d**-2},
+    "The weight falls off as exp(−distance): take 1 / distance.": {"weigh": lambda d: (-d).exp()},
+    "The weight is 1 / (1 + distance): take 1 / distance.": {"weigh": lambda d: 1 / (1 + d)},
+    "The weight is 1 / rank: take 1 / distance.": {"weigh": lambda d: 1 / torch.ones_like(d).cumsum(1)},
+    "The nearest alone decides: the weights of all k must be summed for each class.": {"voters": lambda k: slice(1)},
+    "Weights of the same class overwrite each other instead of adding up: scatter_add_, not =.": {
+        "total": lambda w, hot: w.masked_fill(~hot, torch.inf).amin(1).where(hot.any(1), 0)
+    },
+    "It is the mean weight of each class: take the sum.": {"total": lambda w, hot: w.sum(1) / hot.sum(1).clamp(min=1)},
+    "All the vectors vote: only the k nearest may.": {"voters": lambda k: slice(None)},
+    "One neighbour too many votes: take k.": {"voters": lambda k: slice(k + 1)},
+    "The nearest is left out, as if it were the query itself: no query is among the vectors.": {
+        "voters": lambda k: slice(1, k + 1)
+    },
+    "The farthest vote: largest=False in topk.": {"largest": True},
+    "Distances are sums of absolute differences: take the Euclidean distance.": {"p": 1},
+    "It is the position of the class among those that occur: give the label itself.": (
+        lambda v, y, q, k: torch.searchsorted(y.unique(), _vote(v, y, q, k))
+    ),
+    "It is the number of a vector: give its label, labels[...].": lambda v, y, q, k: torch.cdist(q, v).argmin(1),
+    "It is the largest sum of weights: give its class (argmax, not max).": {"winner": torch.amax},
+}
 
 
 def check_variance_shares(answer: Callable) -> None:
@@ -205,68 +189,57 @@ def check_variance_shares(answer: Callable) -> None:
     generator = torch.Generator().manual_seed(6)
     cross = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
     spread = torch.randn(9, 3, generator=generator) @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 4.0, 1.0], [0.5, 0.0, 2.0]])
+    column, wide = torch.randn(7, 1, generator=generator), torch.randn(3, 5, generator=generator)
     squares = "A share is the square of a singular value over the sum of the squares, the largest first."
-    compare(
-        answer,
-        _shares,
-        [
-            Case((cross,), squares),
-            Case((cross + torch.tensor([5.0, -3.0]),), "Variance is measured from the mean: subtract each column's."),
-            Case((spread + torch.tensor([1.0, -2.0, 3.0]),), f"Subtract each column's mean first. {squares}"),
-            Case((torch.randn(7, 1, generator=generator),), "With D = 1 the only axis holds everything."),
-            Case(
-                (torch.randn(3, 5, generator=generator),),
-                "With N < D, svdvals gives N values: fill up to D with zeros.",
-            ),
-        ],
-        mistakes={
-            "The mean is not subtracted: give each column the mean 0 first.": partial(_shares, center=torch.zeros_like),
-            "The mean of each row is subtracted: it must be that of each column (dim=0).": partial(
-                _shares, center=lambda x: x.mean(1, keepdim=True)
-            ),
-            "One mean of all numbers is subtracted: each column has its own mean (dim=0).": partial(
-                _shares, center=torch.mean
-            ),
-            "Each column is divided by its standard deviation, too: subtract the mean only.": (
-                lambda x: _shares((x - x.mean(0)) / x.std(0))
-            ),
-            "The singular values must be squared.": partial(_shares, power=1),
-            "The singular values are squared twice.": partial(_shares, power=4),
-            "These are the variances: divide by their sum, for shares that sum to 1.": lambda x: _shares(
-                x, total=lambda s: torch.tensor(len(x) - 1)
-            ),
-            "These are the squares of the singular values: divide by their sum, for shares that sum to 1.": partial(
-                _shares, total=torch.ones_like
-            ),
-            "They are divided by the largest: divide by the sum, so that shares sum to 1.": partial(
-                _shares, total=torch.amax
-            ),
-            "The sum must be that of the squares, not the square of the sum.": partial(
-                _shares, total=lambda squares: squares.sqrt().sum() ** 2
-            ),
-            "They are summed up from the first on: give the share of each axis (no cumsum).": lambda x: _shares(
-                x
-            ).cumsum(0),
-            "The order is reversed: the largest comes first.": lambda x: _shares(x).flip(0),
-            "These are the columns' own variances: the axes are principal ones, from svdvals.": (
-                lambda x: x.var(0) / x.var(0).sum()
-            ),
-            "These are the columns' own variances, sorted: the axes are principal ones, from svdvals.": (
-                lambda x: (x.var(0) / x.var(0).sum()).sort(descending=True).values
-            ),
-            "With N < D, svdvals gives only N values: fill up with zeros to D.": lambda x: _shares(x)[: len(x)],
-        },
-    )
+    cases = [
+        Case((cross,), squares),
+        Case((cross + torch.tensor([5.0, -3.0]),), "Variance is measured from the mean: subtract each column's."),
+        Case((spread + torch.tensor([1.0, -2.0, 3.0]),), f"Subtract each column's mean first. {squares}"),
+        Case((column,), "With D = 1 the only axis holds everything."),
+        Case((wide,), "With N < D, svdvals gives N values: fill up to D with zeros."),
+    ]
+    mistakes = {say: wrong if callable(wrong) else partial(_shares, **wrong) for say, wrong in _SHARE_MISTAKES.items()}
+    compare(answer, _shares, cases, mistakes=mistakes)
 
 
 def _shares(
     x: Tensor,
-    center: Callable[[Tensor], Tensor] = lambda x: x.mean(0),
+    center: Callable[[Tensor], Tensor] = lambda x: x - x.mean(0),
+    values: Callable[[Tensor], Tensor] = torch.linalg.svdvals,
     power: int = 2,
     total: Callable[[Tensor], Tensor] = torch.sum,
 ) -> Tensor:
-    values = torch.linalg.svdvals(x - center(x)) ** power
-    return pad(values / total(values), (0, max(0, x.shape[1] - len(x))))
+    powers = values(center(x)) ** power
+    return pad(powers / total(powers), (0, x.shape[1] - len(powers)))
+
+
+_SHARE_MISTAKES: dict[str, Any] = {  # what they change in `_shares`, or a function of their own
+    "The mean is not subtracted: give each column the mean 0 first.": {"center": torch.clone},
+    "The mean of each row is subtracted: it must be that of each column (dim=0).": {
+        "center": lambda x: x - x.mean(1, keepdim=True)
+    },
+    "One mean of all numbers is subtracted: each column has its own mean (dim=0).": {"center": lambda x: x - x.mean()},
+    "Each column is divided by its standard deviation, too: subtract the mean only.": {
+        "center": lambda x: (x - x.mean(0)) / x.std(0)
+    },
+    "The singular values must be squared.": {"power": 1},
+    "The singular values are squared twice.": {"power": 4},
+    "These are the variances: divide by their sum, for shares that sum to 1.": (
+        lambda x: _shares(x, total=lambda squares: torch.tensor(len(x) - 1))
+    ),
+    "These are the squares of the singular values: divide by their sum, for shares that sum to 1.": {
+        "total": torch.ones_like
+    },
+    "They are divided by the largest: divide by the sum, so that shares sum to 1.": {"total": torch.amax},
+    "The sum must be that of the squares, not the square of the sum.": {"total": lambda s: s.sqrt().sum() ** 2},
+    "They are summed up from the first on: give the share of each axis (no cumsum).": lambda x: _shares(x).cumsum(0),
+    "The order is reversed: the largest comes first.": lambda x: _shares(x).flip(0),
+    "These are the columns' own variances: the axes are principal ones, from svdvals.": {"values": lambda x: x.std(0)},
+    "These are the columns' own variances, sorted: the axes are principal ones, from svdvals.": {
+        "values": lambda x: x.std(0).sort(descending=True).values
+    },
+    "With N < D, svdvals gives only N values: fill up with zeros to D.": lambda x: _shares(x)[: len(x)],
+}
 
 
 NEAR_COLOR = (0, 114, 178)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from helpers import attribution, images, pretrained
 from helpers.hooks import inference
 from helpers.images import to_array
-from helpers.lessons.checking import Case, compare
+from helpers.lessons.checking import Case, compare, normal
 from helpers.lessons.explorer import connect, encode
 from helpers.plotting import SIGNED
 
@@ -44,26 +44,49 @@ class Score(nn.Module):
         return (weights * (image + image.square())).sum()
 
 
-def _random(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+def _drops(score: Callable, image: Tensor, size: int, stride: int, value: float, **wrong: Any) -> Tensor:
+    """The drop of the score at each place of the square; the keywords ask for well-known mistakes."""
+    steps, beyond = wrong.get("steps", (stride, stride)), wrong.get("beyond", 0)
+    rows, columns = (
+        range(0, min(n - size + 1 + beyond, n), step) for n, step in zip(image.shape[1:], steps, strict=True)
+    )
+    covered, found = image.clone(), []
+    for top, left in itertools.product(rows, columns):
+        covered = covered if "pile" in wrong else image.clone()
+        square = covered[: wrong.get("channels"), top : top + size, left : left + size]
+        wrong.get("paint", Tensor.fill_)(square, value)
+        found.append(score(image) - score(covered))
+    return torch.stack(found).view(len(rows), len(columns))
+
+
+OCCLUSION_MISTAKES: dict[str, Callable] = {
+    "This is the rise; the drop is the score before, minus the score when covered.": lambda *a: -_drops(*a),
+    "Scores when covered: the drop is the score before, minus that.": lambda f, i, *a: f(i) - _drops(f, i, *a),
+    "The drop is a difference; do not divide it by the score.": lambda f, i, *a: _drops(f, i, *a) / f(i),
+    "Negative drops are set to 0; keep them: there, covering raised the score.": lambda *a: _drops(*a).relu(),
+    "The sign is lost (abs): where covering raises the score, the drop is negative.": lambda *a: _drops(*a).abs(),
+    "The last place in each direction is missing: range(0, H - size + 1, stride).": partial(_drops, beyond=-1),
+    "Places where the square sticks out are left out: range(0, H - size + 1, stride).": partial(_drops, beyond=99),
+    "Earlier squares are still there: cover a fresh copy, image.clone(), at each place.": partial(_drops, pile=True),
+    "Only the first channel is covered; cover all channels: [:, rows, columns].": partial(_drops, channels=1),
+    "The stride is forgotten for the columns: it counts across, too.": lambda *a: _drops(*a, steps=(a[3], 1)),
+    "The stride is forgotten for the rows: it counts down, too.": lambda *a: _drops(*a, steps=(1, a[3])),
+    "The stride is forgotten: the square moves by stride, not by 1.": partial(_drops, steps=(1, 1)),
+    "The square begins at i, j; it should begin at i * stride, j * stride.": lambda f, i, n, stride, value: _drops(
+        f, i, n, 1, value
+    )[: (i.shape[1] - n) // stride + 1, : (i.shape[2] - n) // stride + 1],
+    "The square moves by its own size, not by stride.": lambda f, i, n, _, value: _drops(f, i, n, n, value),
+    "value is added to the pixels; put it in their place.": partial(_drops, paint=Tensor.add_),
+    "The height is taken for the width: W - size for the columns.": lambda *a: _drops(*a)[:, : len(_drops(*a))],
+    "The square is filled with 0; put value into it.": lambda f, i, n, stride, _: _drops(f, i, n, stride, 0),
+    "The drops are in one long row; give the shape (rows, columns).": lambda *a: _drops(*a).flatten(),
+}
 
 
 def check_occlusion(answer: Callable) -> None:
     """Checks ``answer(score, image, size, stride, value)``: the drops of a score under a covering square."""
-
-    def drops(score: Callable, image: Tensor, size: int, stride: int, value: float, **wrong: Any) -> Tensor:
-        end, covered, found = wrong.get("end", 1 - size), image.clone(), []
-        steps = wrong.get("down", stride), wrong.get("across", stride)
-        rows, columns = (range(0, n + end, step) for n, step in zip(image.shape[1:], steps, strict=True))
-        for top, left in itertools.product(rows, columns):
-            covered = covered if "pile" in wrong else image.clone()
-            square = covered[: wrong.get("channels"), top : top + size, left : left + size]
-            square.copy_(square + value if "add" in wrong else torch.full_like(square, wrong.get("fill", value)))
-            found.append(score(image) - score(covered))
-        return torch.stack(found).view(len(rows), len(columns))
-
     cases = [
-        Case((Score(), _random(*shape).sigmoid(), size, stride, value), hint)
+        Case((Score(), normal(*shape).sigmoid(), size, stride, value), hint)
         for shape, size, stride, value, hint in (
             ((1, 3, 4), 2, 1, 0.5, "value is put into one square of size × size pixels at a time; rows come first."),
             ((3, 4, 6), 2, 2, 0.1, "All channels are covered, and the square moves by stride, down and across."),
@@ -71,33 +94,7 @@ def check_occlusion(answer: Callable) -> None:
             ((2, 5, 9), 2, 3, 0.25, "Size and stride are independent: there may be gaps between the squares."),
         )
     ]
-    mistakes: dict[str, Callable] = {
-        "This is the rise; the drop is the score before, minus the score when covered.": lambda *a: -drops(*a),
-        "Scores when covered: the drop is the score before, minus that.": lambda f, i, *a: f(i) - drops(f, i, *a),
-        "The drop is a difference; do not divide it by the score.": lambda f, i, *a: drops(f, i, *a) / f(i),
-        "Negative drops are set to 0; keep them: there, covering raised the score.": lambda *a: drops(*a).relu(),
-        "The sign is lost (abs): where covering raises the score, the drop is negative.": lambda *a: drops(*a).abs(),
-        "The last place in each direction is missing: range(0, H - size + 1, stride).": lambda f, i, n, *a: drops(
-            f, i, n, *a, end=-n
-        ),
-        "Places where the square sticks out are left out: range(0, H - size + 1, stride).": partial(drops, end=0),
-        "Earlier squares are still there: cover a fresh copy, image.clone(), at each place.": partial(drops, pile=True),
-        "Only the first channel is covered; cover all channels: [:, rows, columns].": partial(drops, channels=1),
-        "The stride is forgotten for the columns: it counts across, too.": partial(drops, across=1),
-        "The stride is forgotten for the rows: it counts down, too.": partial(drops, down=1),
-        "The stride is forgotten: the square moves by stride, not by 1.": partial(drops, down=1, across=1),
-        "The square begins at i, j; it should begin at i * stride, j * stride.": lambda f, i, n, stride, value: drops(
-            f, i, n, 1, value
-        )[: (i.shape[1] - n) // stride + 1, : (i.shape[2] - n) // stride + 1],
-        "The square moves by its own size, not by stride.": lambda f, i, n, _, value: drops(f, i, n, n, value),
-        "value is added to the pixels; put it in their place.": partial(drops, add=True),
-        "The height is taken for the width: W - size for the columns.": lambda f, i, n, *a: drops(f, i, n, *a)[
-            :, : drops(f, i.mT, n, *a).shape[1]
-        ],
-        "The square is filled with 0; put value into it.": partial(drops, fill=0.0),
-        "The drops are in one long row; give the shape (rows, columns).": lambda *a: drops(*a).flatten(),
-    }
-    compare(answer, drops, cases, mistakes=mistakes)
+    compare(answer, _drops, cases, mistakes=OCCLUSION_MISTAKES)
 
 
 def check_guided_rule(answer: Callable) -> None:
@@ -107,7 +104,7 @@ def check_guided_rule(answer: Callable) -> None:
     cases = [
         Case(small, "Only where gradient > 0 and x > 0, the gradient passes, unchanged."),
         Case(zeros, "x = 0 is not positive: nothing passes there."),
-        Case((_random(1, 2, 3, 4), -_random(1, 2, 3, 4).flip(3)), "Any shape may come, and the result has it too."),
+        Case((normal(1, 2, 3, 4), -normal(1, 2, 3, 4).flip(3)), "Any shape may come, and the result has it too."),
     ]
     mistakes: dict[str, Callable] = {
         "Negative gradients pass (the plain rule): it needs gradient > 0, too.": lambda g, x: g * (x > 0),
@@ -131,19 +128,15 @@ def check_guided_rule(answer: Callable) -> None:
 def check_grad_cam_map(answer: Callable) -> None:
     """Checks ``answer(maps, gradient)``: the maps' weighted sum, and what is negative cut off."""
 
-    def mean(gradient: Tensor) -> Tensor:
-        return gradient.mean((1, 2), keepdim=True)
+    mean = partial(torch.mean, dim=(1, 2), keepdim=True)
 
     def heat(weights: Tensor | float, maps: Tensor) -> Tensor:
         return (weights * maps).sum(0).relu()
 
     cases = [
-        Case(
-            (_random(3, 2, 2), _random(2, 2, 3).view(3, 2, 2) - 0.2),
-            "Weigh each map, sum, and cut off what is negative.",
-        ),
-        Case((_random(3, 2, 4), _random(3, 4, 2).mT), "C, H and W may differ: one weight for each of the C maps."),
-        Case((_random(2, 5, 3), _random(2, 3, 5).mT - 1), "Both maps and weights may be negative."),
+        Case((normal(3, 2, 2), normal(3, 2, 2) - 0.2), "Weigh each map, sum, and cut off what is negative."),
+        Case((normal(3, 2, 4), normal(3, 4, 2).mT), "C, H and W may differ: one weight for each of the C maps."),
+        Case((normal(2, 5, 3), normal(2, 3, 5).mT - 1), "Both maps and weights may be negative."),
     ]
     axis = "The mean runs over the channels (wrong axis); one weight for each map is the mean over its places"
     mistakes: dict[str, Callable] = {
@@ -176,15 +169,12 @@ def check_sign_step(answer: Callable) -> None:
     def stretched(image: Tensor) -> Tensor:
         return (image - image.min()) / (image.max() - image.min())
 
-    image = torch.tensor([0.4, 0.6, 0.3, 0.7, 0.5, 0.2]).view(3, 1, 2)
-    slope = torch.tensor([2.0, -0.01, 0.5, 0.25, 3.0, -0.5]).view(3, 1, 2)
+    x, slope = torch.tensor([[0.4, 0.6, 0.3, 0.7, 0.5, 0.2], [2.0, -0.01, 0.5, 0.25, 3.0, -0.5]]).view(2, 3, 1, 2)
     cases = [
-        Case(
-            (image, slope, 0.1), "Each value moves by epsilon: up where its gradient is positive, down where negative."
-        ),
-        Case((image, torch.where(slope == 0.5, 0.0, slope), 0.05), "Where the gradient is 0, nothing moves."),
-        Case((_random(3, 4, 5).sigmoid().round(), _random(3, 5, 4).mT, 0.2), "The result stays in [0, 1]."),
-        Case((_random(1, 6, 4).sigmoid(), 1e-4 * _random(1, 4, 6).mT, 0.3), "A small gradient moves a value as far."),
+        Case((x, slope, 0.1), "Each value moves by epsilon: up where its gradient is positive, down where negative."),
+        Case((x, torch.where(slope == 0.5, 0.0, slope), 0.05), "Where the gradient is 0, nothing moves."),
+        Case((normal(3, 4, 5).sigmoid().round(), normal(3, 5, 4).mT, 0.2), "The result stays in [0, 1]."),
+        Case((normal(1, 6, 4).sigmoid(), 1e-4 * normal(1, 4, 6).mT, 0.3), "A small gradient moves a value as far."),
     ]
     mistakes: dict[str, Callable] = {
         "It goes downhill; to raise the loss, add the step.": lambda i, g, e: moved(i, -e * g.sign()),

@@ -18,7 +18,7 @@ from torch.nn.functional import conv2d, normalize
 from helpers import dream, images, pretrained
 from helpers.hooks import inference, run_to
 from helpers.images import to_array
-from helpers.lessons.checking import Case, compare
+from helpers.lessons.checking import Case, compare, normal
 from helpers.lessons.explorer import connect, encode
 
 
@@ -36,72 +36,99 @@ def show_animation(frames: Sequence[Tensor], alt: str, milliseconds: int = 80) -
     display(Image(file.getvalue(), format="webp", alt=alt))
 
 
-def _random(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+def _mean_square(differences: Tensor) -> Tensor:
+    return differences.square().mean()
+
+
+def _tv(image: Tensor, of: Callable = _mean_square, axes: Sequence[int] = (2, 1)) -> Any:
+    """Total variation: the mean square of the differences along each of the axes, summed."""
+    return sum(of(image.diff(dim=axis)) for axis in axes)
+
+
+def _tv_in_one(image: Tensor) -> Tensor:
+    return _mean_square(torch.cat([image.diff(dim=axis).flatten() for axis in (2, 1)]))
+
+
+VARIATION_MISTAKES: dict[str, Callable] = {
+    "These are sums: take the mean, not the sum.": partial(_tv, of=lambda d: d.square().sum()),
+    "The differences are absolute, not squared.": partial(_tv, of=lambda d: d.abs().mean()),
+    "It squares the mean difference: square first, then take the mean.": partial(_tv, of=lambda d: d.mean() ** 2),
+    "It takes a root; leave the mean of the squares as it is.": partial(_tv, of=lambda d: _mean_square(d).sqrt()),
+    "Only differences to the right count; add those to the pixel below.": partial(_tv, axes=[2]),
+    "Only differences to the pixel below count; add those to the right.": partial(_tv, axes=[1]),
+    "One mean of all differences together: take two means, one for each direction, and add them.": _tv_in_one,
+    "One mean of all differences, doubled: take two means, one for each direction.": lambda i: 2 * _tv_in_one(i),
+    "It divides by the number of pixels; a mean divides by that of differences.": lambda i: _tv(
+        i, lambda d: d.square().sum() / i.numel()
+    ),
+    "It wraps around (roll): the last column has no neighbour to its right, the last row none below.": lambda i: (
+        _mean_square(i - i.roll(-1, 2)) + _mean_square(i - i.roll(-1, 1))
+    ),
+    "It compares channels with each other (wrong axis): in (C, H, W), columns are dim 2, rows dim 1.": partial(
+        _tv, axes=[1, 0]
+    ),
+    "Channels are compared with each other, too: they are not neighbours.": partial(_tv, axes=[2, 1, 0]),
+    "It is half of it: add the two means, do not average them.": lambda i: _tv(i) / 2,
+    "It sums over the channels; the mean is over them, too.": lambda i: _tv(i) * len(i),
+    "Differences in the last row across and in the last column down are missing.": lambda i: (
+        _tv(i[:, :-1], axes=[2]) + _tv(i[:, :, :-1], axes=[1])
+    ),
+    "The channels are averaged first: differences are within each channel.": lambda i: _tv(i.mean(0, True)),
+}
 
 
 def check_total_variation(answer: Callable) -> None:
     """Checks ``answer(image)``, ``(C, H, W)``: mean square of the differences to the right, plus of those down."""
-
-    def both(of: Callable, image: Tensor) -> Tensor:
-        return of(image.diff(dim=2)) + of(image.diff(dim=1))
-
-    def mean(differences: Tensor) -> Tensor:
-        return differences.square().mean()
-
-    def pooled(image: Tensor) -> Tensor:
-        return mean(torch.cat([image.diff(dim=2).flatten(), image.diff(dim=1).flatten()]))
-
     cases = [
-        Case((_random(3, 2, 3),), "The result is one number: the mean square across, plus the mean square down."),
-        Case((_random(4, 3, 7),), "The mean is over C · H · (W - 1) differences across, and C · (H - 1) · W down."),
-        Case((3 * _random(1, 6, 3) - 2,), "Any values may come, and one channel only."),
+        Case((normal(3, 2, 3),), "The result is one number: the mean square across, plus the mean square down."),
+        Case((normal(4, 3, 7),), "The mean is over C · H · (W - 1) differences across, and C · (H - 1) · W down."),
+        Case((3 * normal(1, 6, 3) - 2,), "Any values may come, and one channel only."),
     ]
-    mistakes: dict[str, Callable] = {
-        "These are sums: take the mean, not the sum.": lambda i: both(lambda d: d.square().sum(), i),
-        "The differences are absolute, not squared.": lambda i: both(lambda d: d.abs().mean(), i),
-        "It squares the mean difference: square first, then take the mean.": lambda i: both(lambda d: d.mean() ** 2, i),
-        "It takes a root; leave the mean of the squares as it is.": lambda i: both(lambda d: mean(d).sqrt(), i),
-        "Only differences to the right count; add those to the pixel below.": lambda i: mean(i.diff(dim=2)),
-        "Only differences to the pixel below count; add those to the right.": lambda i: mean(i.diff(dim=1)),
-        "One mean of all differences together: take two means, one for each direction, and add them.": pooled,
-        "One mean of all differences, doubled: take two means, one for each direction.": lambda i: 2 * pooled(i),
-        "It divides by the number of pixels; a mean divides by that of differences.": lambda i: both(
-            lambda d: d.square().sum() / i.numel(), i
-        ),
-        "It wraps around (roll): the last column has no neighbour to its right, the last row none below.": lambda i: (
-            mean(i - i.roll(-1, 2)) + mean(i - i.roll(-1, 1))
-        ),
-        "It compares channels with each other (wrong axis): in (C, H, W), columns are dim 2, rows dim 1.": lambda i: (
-            mean(i.diff(dim=1)) + mean(i.diff(dim=0))
-        ),
-        "Channels are compared with each other, too: they are not neighbours.": lambda i: (
-            both(mean, i) + mean(i.diff(dim=0))
-        ),
-        "It is half of it: add the two means, do not average them.": lambda i: both(mean, i) / 2,
-        "It sums over the channels; the mean is over them, too.": lambda i: both(mean, i) * len(i),
-        "Differences in the last row across and in the last column down are missing.": lambda i: (
-            mean(i[:, :-1].diff(dim=2)) + mean(i[:, :, :-1].diff(dim=1))
-        ),
-        "The channels are averaged first: differences are within each channel.": lambda i: both(mean, i.mean(0, True)),
-    }
-    compare(answer, lambda image: both(mean, image), cases, mistakes=mistakes)
+    compare(answer, _tv, cases, mistakes=VARIATION_MISTAKES)
+
+
+def _sizes(h: int, w: int, octaves: int, scale: float, to_int: Callable = round, **wrong: Any) -> list:
+    power, first = wrong.get("power", pow), wrong.get("first", 0)
+    ratios = [power(scale, k) for k in reversed(range(first, first + octaves))]
+    return [(to_int(h / ratio), to_int(w / ratio)) for ratio in ratios]
+
+
+def _sizes_stepwise(h: int, w: int, octaves: int, scale: float, to_int: Callable = round) -> list:
+    smaller = to_int(h / scale), to_int(w / scale)
+    return [*(_sizes_stepwise(*smaller, octaves - 1, scale, to_int) if octaves > 1 else []), (h, w)]
+
+
+_EARLY, _LATE = "Each size is computed from one that is already rounded", "divide the full size, round only at the end."
+SIZE_MISTAKES: dict[str, Callable] = {
+    "The largest is first; the smallest should be first, the full size last.": lambda *a: _sizes(*a)[::-1],
+    "Rows and columns are swapped: (height, width).": lambda *a: [pair[::-1] for pair in _sizes(*a)],
+    "The fraction is cut off (int or //): round to the nearest, round().": partial(_sizes, to_int=int),
+    "It always rounds up (ceil): round to the nearest, round().": partial(_sizes, to_int=math.ceil),
+    "They are not rounded to whole pixels: round().": partial(_sizes, to_int=float),
+    f"{_EARLY}, so that errors add up: {_LATE}": _sizes_stepwise,
+    f"{_EARLY} down (int or //): divide the full size, round() only at the end.": partial(_sizes_stepwise, to_int=int),
+    f"{_EARLY}, the smallest, scaled up again: {_LATE}": lambda *a: [
+        tuple(round(side * a[3] ** k) for side in _sizes(*a)[0]) for k in range(a[2])
+    ],
+    "scale is taken for the ratio of the areas; it is that of the sides.": partial(
+        _sizes, power=lambda s, k: s ** (k / 2)
+    ),
+    "The width comes from the rounded height: divide the full width, round only at the end.": lambda h, w, *a: [
+        (rows, round(rows * w / h)) for rows, _ in _sizes(h, w, *a)
+    ],
+    "The exponents are one too large, the full size is missing: it is the last.": partial(_sizes, first=1),
+    "The full size is missing: it is the last.": lambda *a: _sizes(*a)[:-1],
+    "The numbers are in one flat list: give pairs, (rows, columns).": lambda *a: np.ravel(_sizes(*a)).tolist(),
+    "One size too many: there are as many as octaves.": lambda h, w, n, scale: _sizes(h, w, n + 1, scale),
+    "The smallest size is missing: there are as many as octaves.": lambda *a: _sizes(*a)[1:],
+    "It multiplies by scale, beyond the full size: divide.": lambda h, w, n, scale: _sizes(h, w, n, 1 / scale)[::-1],
+    "It divides by multiples of scale; use powers, scale ** k.": partial(_sizes, power=lambda s, k: s * k or 1),
+    "scale is ignored (it is not always 2).": lambda h, w, n, _: _sizes(h, w, n, 2),
+}
 
 
 def check_octave_sizes(answer: Callable) -> None:
     """Checks ``answer(height, width, octaves, scale)``: a list of (rows, columns), the smallest first."""
-
-    def sizes(h: int, w: int, octaves: int, scale: float, to_int: Callable = round) -> list:
-        return [(to_int(h / scale**k), to_int(w / scale**k)) for k in reversed(range(octaves))]
-
-    def stepwise(h: int, w: int, octaves: int, scale: float, to_int: Callable = round) -> list:
-        smaller = stepwise(to_int(h / scale), to_int(w / scale), octaves - 1, scale, to_int) if octaves > 1 else []
-        return [*smaller, (h, w)]
-
-    def enlarged(h: int, w: int, octaves: int, scale: float) -> list:
-        rows, columns = sizes(h, w, octaves, scale)[0]
-        return [(round(rows * scale**k), round(columns * scale**k)) for k in range(octaves)]
-
     once = "Divide the full size by a power of scale, and round once, at the end."
     cases = [
         Case((100, 200, 1, 2), "One octave is the full size alone, a list with one pair, (height, width)."),
@@ -109,89 +136,57 @@ def check_octave_sizes(answer: Callable) -> None:
         Case((105, 142, 4, 1.4), once),
         Case((331, 210, 5, 1.3), once),
     ]
-    early = "Each size is computed from one that is already rounded"
-    mistakes: dict[str, Callable] = {
-        "The largest is first; the smallest should be first, the full size last.": lambda *a: sizes(*a)[::-1],
-        "Rows and columns are swapped: (height, width).": lambda *a: [pair[::-1] for pair in sizes(*a)],
-        "The fraction is cut off (int or //): round to the nearest, round().": partial(sizes, to_int=int),
-        "It always rounds up (ceil): round to the nearest, round().": partial(sizes, to_int=math.ceil),
-        "They are not rounded to whole pixels: round().": partial(sizes, to_int=float),
-        f"{early}, so that errors add up: divide the full size, round only at the end.": stepwise,
-        f"{early} down (int or //): divide the full size, round() only at the end.": partial(stepwise, to_int=int),
-        f"{early}, the smallest, scaled up again: divide the full size, round only at the end.": enlarged,
-        "scale is taken for the ratio of the areas; it is that of the sides.": lambda h, w, n, scale: sizes(
-            h, w, n, scale**0.5
-        ),
-        "The width comes from the rounded height: divide the full width, round only at the end.": lambda h, w, *a: [
-            (rows, round(rows * w / h)) for rows, _ in sizes(h, w, *a)
-        ],
-        "The exponents are one too large, the full size is missing: it is the last.": lambda h, w, n, scale: sizes(
-            h, w, n + 1, scale
-        )[:-1],
-        "The full size is missing: it is the last.": lambda *a: sizes(*a)[:-1],
-        "The numbers are in one flat list: give pairs, (rows, columns).": lambda *a: [
-            n for pair in sizes(*a) for n in pair
-        ],
-        "One size too many: there are as many as octaves.": lambda h, w, n, scale: sizes(h, w, n + 1, scale),
-        "The smallest size is missing: there are as many as octaves.": lambda *a: sizes(*a)[1:],
-        "It multiplies by scale, beyond the full size: divide.": lambda h, w, n, scale: sizes(h, w, n, 1 / scale)[::-1],
-        "It divides by multiples of scale; use powers, scale ** k.": lambda h, w, n, scale: [
-            (round(h / (scale * k or 1)), round(w / (scale * k or 1))) for k in reversed(range(n))
-        ],
-        "scale is ignored (it is not always 2).": lambda h, w, n, _: sizes(h, w, n, 2),
-    }
-    compare(answer, sizes, cases, mistakes=mistakes)
+    compare(answer, _sizes, cases, mistakes=SIZE_MISTAKES)
+
+
+def _dots(maps: Tensor, guide: Tensor) -> Tensor:
+    """The dot product over the channels of each place of the maps with each of the guide."""
+    return maps.flatten(1).T @ guide.flatten(1)
+
+
+def _best(maps: Tensor, guide: Tensor) -> Tensor:
+    return _dots(maps, guide).amax(1).sum()
+
+
+_MIXED = "mixes channels and places (reshape, view): flatten(1).T makes places by channels."
+LIKENESS_MISTAKES: dict[str, Callable] = {
+    "It takes the largest for each place of guide (wrong axis), not for each place of maps.": lambda m, g: _best(g, m),
+    "It sums all dot products; take only the largest for each place of maps.": lambda m, g: _dots(m, g).sum(),
+    "This is the mean over the places of maps, not the sum.": lambda m, g: _dots(m, g).amax(1).mean(),
+    "This is the single largest of all: sum the largest of each place of maps.": lambda m, g: _dots(m, g).max(),
+    "The largest are not summed: sum over the places of maps.": lambda m, g: _dots(m, g).amax(1),
+    "It takes the smallest product, not the largest.": lambda m, g: _dots(m, g).amin(1).sum(),
+    "The vectors are made unit length (cosine): take plain dot products, without normalising.": lambda m, g: _best(
+        normalize(m, dim=0), normalize(g, dim=0)
+    ),
+    f"It {_MIXED}": lambda m, g: _best(m.reshape(-1, len(m)).T, g.reshape(-1, len(g)).T),
+    f"The guide's matrix {_MIXED}": lambda m, g: _best(m, g.reshape(-1, len(g)).T),
+    "Negative products are lost: the maximum should not start at 0.": lambda m, g: _dots(m, g).relu().amax(1).sum(),
+    "The sign is lost (abs): the largest product counts.": lambda m, g: _dots(m, g).abs().amax(1).sum(),
+    "The product largest in absolute value counts: take the largest, amax.": lambda m, g: (
+        _dots(m, g).gather(1, _dots(m, g).abs().argmax(1, keepdim=True)).sum()
+    ),
+    "It takes the largest in each channel; a dot product sums over the channels first.": lambda m, g: (
+        (m.flatten(1)[:, :, None] * g.flatten(1)[:, None]).amax(2).sum()
+    ),
+    "The products are divided by C: sum over the channels, not the mean.": lambda m, g: _best(m, g) / len(m),
+    "It chooses the nearest place (by distance), not that of the largest dot product.": lambda m, g: (
+        _dots(m, g).gather(1, torch.cdist(m.flatten(1).T, g.flatten(1).T).argmin(1, keepdim=True)).sum()
+    ),
+    "These are indices (argmax): sum the products themselves, amax.": lambda m, g: _dots(m, g).argmax(1).sum(),
+    "It compares with the guide's mean: find the best of its places.": lambda m, g: _best(m, g.mean((1, 2), True)),
+}
 
 
 def check_guide_similarity(answer: Callable) -> None:
     """Checks ``answer(maps, guide)``, ``(C, H, W)`` and ``(C, h, w)``: best dot products with the guide, summed."""
-
-    def dots(maps: Tensor, guide: Tensor) -> Tensor:
-        return maps.flatten(1).T @ guide.flatten(1)
-
-    def best(maps: Tensor, guide: Tensor) -> Tensor:
-        return dots(maps, guide).amax(dim=1).sum()
-
-    def nearest(maps: Tensor, guide: Tensor) -> Tensor:
-        return dots(maps, guide).gather(1, torch.cdist(maps.flatten(1).T, guide.flatten(1).T).argmin(1)[:, None]).sum()
-
     maps, guide = torch.tensor([[[1.0, 2.0, 0.5]], [[-2.0, 1.0, 3.0]]]), torch.tensor([[[2.0, -1.0]], [[1.0, -2.5]]])
     cases = [
         Case((maps, guide), "At each place of maps, take the largest of its dot products over the channels; then sum."),
-        Case(
-            (_random(3, 2, 4), _random(3, 3, 1)), "The matrix of all dot products is (H · W, h · w), from flatten(1)."
-        ),
-        Case((_random(4, 2, 2).abs(), -_random(4, 2, 3).abs()), "The largest may be negative."),
+        Case((normal(3, 2, 4), normal(3, 3, 1)), "The matrix of all dot products is (H · W, h · w), from flatten(1)."),
+        Case((normal(4, 2, 2).abs(), -normal(4, 2, 3).abs()), "The largest may be negative."),
     ]
-    mixed = "mixes channels and places (reshape, view): flatten(1).T makes places by channels."
-    mistakes: dict[str, Callable] = {
-        "It takes the largest for each place of guide (wrong axis), not for each place of maps.": lambda m, g: best(
-            g, m
-        ),
-        "It sums all dot products; take only the largest for each place of maps.": lambda m, g: dots(m, g).sum(),
-        "This is the mean over the places of maps, not the sum.": lambda m, g: dots(m, g).amax(dim=1).mean(),
-        "This is the single largest of all: sum the largest of each place of maps.": lambda m, g: dots(m, g).max(),
-        "The largest are not summed: sum over the places of maps.": lambda m, g: dots(m, g).amax(dim=1),
-        "It takes the smallest product, not the largest.": lambda m, g: -best(m, -g),
-        "The vectors are made unit length (cosine): take plain dot products, without normalising.": lambda m, g: best(
-            normalize(m, dim=0), normalize(g, dim=0)
-        ),
-        f"It {mixed}": lambda m, g: (m.reshape(-1, len(m)) @ g.reshape(-1, len(g)).T).amax(dim=1).sum(),
-        f"The guide's matrix {mixed}": lambda m, g: best(m, g.reshape(-1, len(g)).T),
-        "Negative products are lost: the maximum should not start at 0.": lambda m, g: dots(m, g).amax(1).relu().sum(),
-        "The sign is lost (abs): the largest product counts.": lambda m, g: dots(m, g).abs().amax(1).sum(),
-        "The product largest in absolute value counts: take the largest, amax.": lambda m, g: (
-            dots(m, g).gather(1, dots(m, g).abs().argmax(1, keepdim=True)).sum()
-        ),
-        "It takes the largest in each channel; a dot product sums over the channels first.": lambda m, g: (
-            (m.flatten(1)[:, :, None] * g.flatten(1)[:, None]).amax(dim=2).sum()
-        ),
-        "The products are divided by C: sum over the channels, not the mean.": lambda m, g: best(m, g) / len(m),
-        "It chooses the nearest place (by distance), not that of the largest dot product.": nearest,
-        "These are indices (argmax): sum the products themselves, amax.": lambda m, g: dots(m, g).argmax(dim=1).sum(),
-        "It compares with the guide's mean: find the best of its places.": lambda m, g: best(m, g.mean((1, 2), True)),
-    }
-    compare(answer, best, cases, mistakes=mistakes)
+    compare(answer, _best, cases, mistakes=LIKENESS_MISTAKES)
 
 
 class Maps(nn.Module):
@@ -199,71 +194,70 @@ class Maps(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_random(4, 3, 3, 3) + 0.15, requires_grad=False)
+        self.weight = nn.Parameter(normal(4, 3, 3, 3) + 0.15, requires_grad=False)
 
     def forward(self, image: Tensor) -> Tensor:  # noqa: D102
         return conv2d(image, self.weight.to(image.dtype)).relu()
 
 
+def _dream(maps_of: Callable, image: Tensor, steps: int, step_size: float, **wrong: Any) -> Tensor:
+    """The image after all steps; the keywords ask for well-known mistakes."""
+    gradients: list[Tensor] = []
+    for _ in range(steps):
+        image = image.detach().requires_grad_()
+        objective = wrong.get("objective", lambda maps: maps.square().sum())(maps_of(image))
+        gradients += torch.autograd.grad(objective, image)
+        gradient = wrong.get("pick", lambda gradients: gradients[-1])(gradients)
+        moved = image + step_size * gradient / wrong.get("size", lambda g: _mean_square(g).sqrt())(gradient)
+        image = moved.clamp(*wrong.get("limits", (0, 1))).detach()
+    return image
+
+
+_NORM = "divide by the gradient's root mean square"
+WRONG_STEP_SIZES: dict[str, Callable] = {
+    "It goes downhill; to go uphill, add the gradient.": lambda g: -_mean_square(g).sqrt(),
+    f"It divides by the norm; {_NORM}.": torch.norm,
+    f"It divides by the mean absolute value; {_NORM}.": lambda g: g.abs().mean(),
+    f"It divides by the largest value; {_NORM}.": lambda g: g.abs().max(),
+    f"It divides by the standard deviation; {_NORM}, without taking the mean away.": torch.std,
+    f"It divides by the mean square, without the root; {_NORM}.": _mean_square,
+    f"The step has the size of the gradient; {_NORM}.": lambda g: 1,
+    f"It takes the gradient's sign; {_NORM}.": lambda g: g.abs().clamp(min=1e-12),
+    f"Each channel is scaled by its own; {_NORM}, one number.": lambda g: g.square().mean((1, 2), True).sqrt(),
+}
+DREAM_MISTAKES: dict[str, Callable] = {
+    **{say: partial(_dream, size=size) for say, size in WRONG_STEP_SIZES.items()},
+    "The image leaves [0, 1]: clamp(0, 1) after each step.": partial(_dream, limits=(-99, 99)),
+    "Values below 0 are left: limit both ends, clamp(0, 1).": partial(_dream, limits=(-99, 1)),
+    "Values above 1 are left: limit both ends, clamp(0, 1).": partial(_dream, limits=(0, 99)),
+    "The image is limited only after the last step: clamp(0, 1) after each step.": lambda *a: _dream(
+        *a, limits=(-99, 99)
+    ).clamp(0, 1),
+    "The gradient is computed only once: compute it again in each step.": partial(_dream, pick=lambda g: g[0]),
+    "Gradients of earlier steps add up: clear the old one (.grad), or use torch.autograd.grad.": partial(
+        _dream, pick=sum
+    ),
+    "It climbs the sum of the maps, not half the squared norm: square the maps.": partial(_dream, objective=torch.sum),
+    "Only the first map counts; take all maps.": partial(_dream, objective=lambda maps: maps[0].square().sum()),
+    "The image is the one that was given: give back the one after the steps.": lambda f, i, n, size: i,
+    "One step is missing: take as many as steps.": lambda f, i, n, size: _dream(f, i, n - 1, size),
+    "It takes one step too many.": lambda f, i, n, size: _dream(f, i, n + 1, size),
+    "It takes only one step: take as many as steps.": lambda f, i, n, size: _dream(f, i, 1, size),
+    "step_size is divided by steps; each step has all of it.": lambda f, i, n, size: _dream(f, i, n, size / n),
+}
+
+
 def check_dream(answer: Callable) -> None:
     """Checks ``answer(maps_of, image, steps, step_size)``: steps of equal size up half the squared norm of maps."""
-
-    def rms(gradient: Tensor) -> Tensor:
-        return gradient.square().mean().sqrt()
-
-    def dream(maps_of: Callable, image: Tensor, steps: int, step_size: float, **wrong: Any) -> Tensor:
-        gradients: list[Tensor] = []
-        for _ in range(steps):
-            image = image.detach().requires_grad_()
-            objective = wrong.get("objective", lambda maps: maps.square().sum())(maps_of(image))
-            gradients += torch.autograd.grad(objective, image)
-            gradient = wrong.get("pick", lambda gradients: gradients[-1])(gradients)
-            moved = image + step_size * gradient / wrong.get("size", rms)(gradient)
-            image = moved.clamp(*wrong.get("limits", (0, 1))).detach()
-        return image
-
     cases = [
-        Case((Maps(), (spread * _random(*size)).sigmoid(), steps, step_size), hint)
+        Case((Maps(), (spread * normal(*size)).sigmoid(), steps, step_size), hint)
         for size, spread, steps, step_size, hint in (
             ((3, 5, 6), 0.5, 1, 0.01, "Add the gradient, divided by its root mean square, times step_size."),
             ((3, 7, 9), 0.3, 4, 0.02, "Each step needs the maps and the gradient of the image as it is by then."),
             ((3, 6, 5), 2.0, 6, 0.2, "Keep the image within [0, 1] after each step."),
         )
     ]
-    norm = "divide by the gradient's root mean square"
-    mistakes: dict[str, Callable] = {
-        "It goes downhill; to go uphill, add the gradient.": partial(dream, size=lambda g: -rms(g)),
-        f"It divides by the norm; {norm}.": partial(dream, size=torch.norm),
-        f"It divides by the mean absolute value; {norm}.": partial(dream, size=lambda g: g.abs().mean()),
-        f"It divides by the largest value; {norm}.": partial(dream, size=lambda g: g.abs().max()),
-        f"It divides by the standard deviation; {norm}, without taking the mean away.": partial(dream, size=torch.std),
-        f"It divides by the mean square, without the root; {norm}.": partial(dream, size=lambda g: g.square().mean()),
-        f"The step has the size of the gradient; {norm}.": partial(dream, size=lambda g: 1),
-        f"It takes the gradient's sign; {norm}.": partial(dream, size=lambda g: g.abs().clamp(min=1e-12)),
-        f"Each channel is scaled by its own; {norm}, one number.": partial(
-            dream, size=lambda g: g.square().mean((1, 2), True).sqrt()
-        ),
-        "The image leaves [0, 1]: clamp(0, 1) after each step.": partial(dream, limits=(-99, 99)),
-        "Values below 0 are left: limit both ends, clamp(0, 1).": partial(dream, limits=(-99, 1)),
-        "Values above 1 are left: limit both ends, clamp(0, 1).": partial(dream, limits=(0, 99)),
-        "The image is limited only after the last step: clamp(0, 1) after each step.": lambda *a: dream(
-            *a, limits=(-99, 99)
-        ).clamp(0, 1),
-        "The gradient is computed only once: compute it again in each step.": partial(dream, pick=lambda g: g[0]),
-        "Gradients of earlier steps add up: clear the old one (.grad), or use torch.autograd.grad.": partial(
-            dream, pick=sum
-        ),
-        "It climbs the sum of the maps, not half the squared norm: square the maps.": partial(
-            dream, objective=torch.sum
-        ),
-        "Only the first map counts; take all maps.": partial(dream, objective=lambda maps: maps[0].square().sum()),
-        "The image is the one that was given: give back the one after the steps.": lambda f, i, n, size: i,
-        "One step is missing: take as many as steps.": lambda f, i, n, size: dream(f, i, n - 1, size),
-        "It takes one step too many.": lambda f, i, n, size: dream(f, i, n + 1, size),
-        "It takes only one step: take as many as steps.": lambda f, i, n, size: dream(f, i, 1, size),
-        "step_size is divided by steps; each step has all of it.": lambda f, i, n, size: dream(f, i, n, size / n),
-    }
-    compare(answer, dream, cases, mistakes=mistakes)
+    compare(answer, _dream, cases, mistakes=DREAM_MISTAKES)
 
 
 def dream_explorer(photo: str = "chelsea", layer: str = "features.7") -> ipw.Widget:

@@ -1,0 +1,78 @@
+"""The network that the course keeps, and how it is made."""
+
+import importlib.util
+import json
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers import data, hooks, models, training
+from helpers.data import Batches
+
+SCRIPT = Path(__file__).parents[1] / "data" / "checkpoints" / "train.py"
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    """The module that trains, on a thousand images, with copies of the kept files."""
+    spec = importlib.util.spec_from_file_location("checkpoint_train", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    images, labels = data.fashion_mnist(train=False)
+    monkeypatch.setattr(module, "fashion_mnist", lambda train: (images[:1000], labels[:1000]))
+    copy = tmp_path / models.CHECKPOINT.name
+    for suffix in (".safetensors", ".json"):
+        copy.with_suffix(suffix).write_bytes(models.CHECKPOINT.with_suffix(suffix).read_bytes())
+    for owner in (module, models):
+        monkeypatch.setattr(owner, "CHECKPOINT", copy)
+    return module
+
+
+def test_the_kept_network_has_the_accuracy_of_its_record():
+    record = json.loads(models.CHECKPOINT.with_suffix(".json").read_text())
+    images, labels = data.fashion_mnist(train=False)
+    with hooks.inference(model := models.trained_fashion_net()):
+        right = torch.cat([model(x).argmax(dim=1) == y for x, y in Batches(images, labels, 500)])
+    assert right.float().mean().item() == pytest.approx(
+        record["test_accuracy"], abs=0.0005
+    )  # where two scores are nearly the same
+    assert record["test_accuracy"] > 0.905
+    assert {"command", "network", "seed", "epochs", "torch"} <= set(record)
+
+
+def test_the_kept_network_can_be_trained_again(script, tmp_path, capsys):
+    script.main(epochs=2)
+    assert "test images right" in capsys.readouterr().out
+    record = json.loads((tmp_path / "fashion_net.json").read_text())
+    again = training.evaluate(models.trained_fashion_net(), Batches(*script.fashion_mnist(train=False))).accuracy
+    assert again == pytest.approx(record["test_accuracy"], abs=0.01)
+    assert record["epochs"] == 2
+
+
+def test_an_interrupt_leaves_the_kept_network_as_it_was(script, tmp_path):
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(SystemExit, match=r"Interrupted: fashion_net\.safetensors is as it was"):
+        script.main(epochs=500)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_changed_weight_is_noticed(script, tmp_path):
+    path = tmp_path / models.CHECKPOINT.name
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"fashion_net\.safetensors is damaged: git checkout"):
+        models.trained_fashion_net()
+    path.write_bytes(b"")
+    with pytest.raises(OSError, match="is damaged"):
+        models.trained_fashion_net()
+
+
+def test_loading_leaves_the_random_state_as_it_was():
+    before = torch.get_rng_state()
+    models.trained_fashion_net()
+    assert torch.equal(before, torch.get_rng_state())
