@@ -97,7 +97,7 @@ def _read(source: Source, size: int | None) -> Tensor:
         if getattr(error, "errno", None):  # it could not be opened
             raise
         name = "the PIL image" if given else source
-        raise ValueError(f"{name} cannot be read as an image: {error or type(error).__name__}") from None
+        raise ValueError(f"{name} cannot be read as an image: {str(error).strip() or type(error).__name__}") from None
 
 
 def _file(source: str) -> str | io.BytesIO:

@@ -155,12 +155,15 @@ def _refusal(model: nn.Module, layers: Sequence[str], shape: Sequence[int]) -> s
         return ""
     if wanted != channels:
         return f"has {channels} channels, and {type(model).__name__} takes {wanted}"
-    if not any(is_large_enough(model, layers, (channels, n, n)) for n in COMMON_SIZES):
+    common = next((n for n in COMMON_SIZES if is_large_enough(model, layers, (channels, n, n))), None)
+    if common is None:
         return ""
-    smallest = next(n for n in range(1, 512) if is_large_enough(model, layers, (channels, n, n)))
-    at_least, verb = "at least " if min(height, width) < smallest else "", "needs" if len(layers) < 2 else "need"
-    whole = f"{', '.join(layers)} of {type(model).__name__}" if layers else type(model).__name__
-    return f"is {height} × {width} pixels, and {whole} {verb} {at_least}{smallest} × {smallest}"
+    names = f"{', '.join(dict.fromkeys(layers))} of {type(model).__name__}" if layers else type(model).__name__
+    need = "need" if len(set(layers)) > 1 else "needs"
+    if min(height, width) >= common:
+        return f"is {height} × {width} pixels, and {names} {need} another size, such as {common} × {common}"
+    smallest = next(n for n in range(1, common + 1) if is_large_enough(model, layers, (channels, n, n)))
+    return f"is {height} × {width} pixels, and {names} {need} at least {smallest} × {smallest}"
 
 
 # --- The arithmetic of layers ----------------------------------------------------------------------------------------

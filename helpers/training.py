@@ -130,7 +130,6 @@ def train(
         A :class:`History`; its training accuracy is the running one, measured while the weights change.
     """
     history, start = History(), time.perf_counter()
-    model.to(memory_format=torch.channels_last)  # the order that convolutions are fastest in
     own_random_state = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
     with (
         torch.inference_mode(False),
@@ -139,6 +138,7 @@ def train(
         tqdm(total=epochs * len(batches), disable=not progress, unit="batch") as bar,
     ):
         torch.manual_seed(seed)
+        model.to(memory_format=torch.channels_last)  # the order that convolutions are fastest in
         try:
             for epoch in range(1, epochs + 1):
                 measured = _train_epoch(model, batches, optimizer, scheduler, bar)

@@ -1,10 +1,12 @@
 """Lesson 3, a Fashion-MNIST classifier: the checks of its exercises, its explorer, and what only it uses."""
 
+import copy
 import functools
 import itertools
 import math
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
@@ -17,12 +19,10 @@ from torch.nn.functional import cross_entropy, nll_loss, one_hot
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from helpers.data import CLASSES, Batches
-from helpers.hooks import inference
 from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare, difference, report, run
 from helpers.lessons.explorer import connect, png
 from helpers.models import FashionNet
-from helpers.training import History, train
 
 
 def confusion_table(confusion: Tensor, classes: Sequence[str]) -> Figure:
@@ -339,11 +339,19 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class LiveTraining:
-    """A network that trains in a thread of its own, a round of batches at a time, until it is told to stop."""
+    """A network that trains in a thread of its own, a round of batches at a time, until it is told to stop.
+
+    Only one trains at a time: a new one stops the one before. ``shown`` is a copy of the network after the last round,
+    for others to compute with: the network itself belongs to the thread. Global random numbers are not touched.
+    """
+
+    latest: "LiveTraining | None" = None
 
     def __init__(self, train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor], seed: int) -> None:
-        self.train_set, self.seed = train_set, seed
-        self.test = Batches(*test_set, 500)
+        if LiveTraining.latest:
+            LiveTraining.latest.stop()
+        LiveTraining.latest = self
+        self.train_set, self.test_set, self.seed = train_set, test_set, seed
         self.stopping, self.thread = threading.Event(), threading.Thread()
         self.reset(1e-3)
 
@@ -352,42 +360,62 @@ class LiveTraining:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.model = FashionNet()
+        self.shown = copy.deepcopy(self.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
         batches = Batches(*self.train_set, 128, shuffle=True, seed=self.seed)
         self.stream = itertools.chain.from_iterable(itertools.repeat(batches))
         self.losses: list[float] = []
         self.accuracies: list[float] = []
 
-    def __len__(self) -> int:
-        return ROUND
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return itertools.islice(self.stream, ROUND)
+    @property
+    def is_training(self) -> bool:
+        """Whether it trains, and was not told to stop."""
+        return self.thread.is_alive() and not self.stopping.is_set()
 
     def start(self, rounds: int, report: Callable[[], None]) -> None:
         """Train for some rounds in the background; ``report`` is called after each, and at the end."""
 
-        def note(_epoch: int, history: History) -> None:
-            self.losses.append(history.train_loss[-1])
-            self.accuracies.append(history.test_accuracy[-1])
-            report()
-            if self.stopping.is_set():
-                raise KeyboardInterrupt  # which train() takes for the stop button
-
         def run() -> None:
-            train(self.model, self, self.optimizer, rounds, test_batches=self.test, callback=note, progress=False)
+            for _ in range(rounds):
+                self._train_round()
+                report()
+                if self.stopping.is_set():
+                    break
             self.stopping.set()
             report()
 
+        self.stop()
         self.stopping.clear()
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
+        _when_interrupted(self.stopping.set)
+
+    def _train_round(self) -> None:
+        total = 0.0
+        for images, labels in itertools.islice(self.stream, ROUND):
+            loss = cross_entropy(self.model(images), labels)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            total += loss.item()
+        self.shown = copy.deepcopy(self.model)
+        with torch.no_grad():
+            right = self.shown(self.test_set[0]).argmax(dim=1) == self.test_set[1]
+        self.losses.append(total / ROUND)
+        self.accuracies.append(right.float().mean().item())
 
     def stop(self) -> None:
         """End the training after the round it is in, and wait for that."""
         self.stopping.set()
         if self.thread.is_alive():
             self.thread.join()
+
+
+def _when_interrupted(stop: Callable[[], None]) -> None:
+    """Also Jupyter's stop button shall end it, which an idle kernel ignores otherwise."""
+    kernel = getattr(sys.modules["IPython"].get_ipython(), "kernel", None) if "IPython" in sys.modules else None
+    if hasattr(kernel, "saved_sigint_handler"):
+        kernel.saved_sigint_handler = lambda *_: stop()  # put in place as soon as the kernel is idle again
 
 
 def training_explorer(
@@ -402,30 +430,26 @@ def training_explorer(
     """
     images, labels = test_set
     live = LiveTraining(train_set, (images[:1000], labels[:1000]), seed)
-    style = {"description_width": "initial"}
-    rate = ipw.Dropdown(options=[1e-4, 1e-3, 1e-2, 1e-1], value=1e-3, description="learning rate", style=style)
-    button, fresh = ipw.Button(description="Train"), ipw.Button(description="New network")
-    controls = _item_controls()
+    button, fresh, controls = ipw.Button(description="Train"), ipw.Button(description="New network"), _item_controls()
+    rate = ipw.Dropdown(options=[1e-4, 1e-3, 1e-2, 1e-1], value=1e-3, description="learning rate")
+    rate.style.description_width = "initial"
     square = ipw.Layout(width="224px", height="224px", align_self="flex-start")
     view = {"curves": ipw.HTML(), "image": ipw.Image(format="png", layout=square), "bars": ipw.HTML()}
 
     def draw(item: int, number: int, change: str) -> dict[str, bytes | str]:
         of_class = (labels == item).nonzero().flatten()
         image = CHANGES[change](images[of_class[number % len(of_class)]])
-        with inference(live.model):
-            probabilities = live.model(image[None]).softmax(dim=1)[0].tolist()
-        button.description = "Stop" if live.thread.is_alive() and not live.stopping.is_set() else "Train"
+        with torch.no_grad():
+            probabilities = live.shown(image[None]).softmax(dim=1)[0].tolist()
+        button.description = "Stop" if live.is_training else "Train"
         bars = _html_bars(dict(zip(CLASSES, probabilities, strict=True)), CLASSES[item])
         return {"curves": _curves(live.losses, live.accuracies), "image": png(image[0], zoom=8), "bars": bars}
 
     update = connect(controls, view, draw)
 
     def press(_button: ipw.Button) -> None:
-        if live.thread.is_alive():
-            live.stop()
-        else:
-            live.start(rounds, update)
-            update()
+        live.stop() if live.is_training else live.start(rounds, update)
+        update()
 
     def renew(*_) -> None:
         live.stop()
