@@ -7,7 +7,6 @@ cores; the file is written after each run, and an interrupted experiment goes on
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 from tqdm.auto import tqdm
 
+from helpers import files
 from helpers.data import Batches, fashion_mnist
 from helpers.devices import best_device, has_fast_bf16
 from helpers.models import FashionNet
@@ -141,10 +141,8 @@ def load(path: Path, plan: Plan) -> dict:
 
 
 def save(path: Path, record: dict) -> None:
-    """Write to a temporary name and rename, so that a record is never half a record."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    """Write the record, whole or not at all."""
+    files.write(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def main(path: Path = RECORD, plan: Plan | None = None) -> None:

@@ -5,6 +5,7 @@ The time is the median of some calls after a first one that is not counted.
 
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -115,7 +116,7 @@ def main() -> None:
     print(f"\n{machine()}\n\n{table(results)}\n")
     for task, gap in gaps.items():
         print(f"largest difference from Captum, {task}: {gap:.1e}")
-    keep(RECORD, results, gaps=gaps)
+    keep(RECORD, results=[asdict(r) for r in results], gaps=gaps)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ recipe's leaves [0, 1] and is clipped in the end. Same network, images and layer
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -225,7 +226,7 @@ def main(size: int = 256) -> None:
     results += [*dreams(320), *dreams(448)]
     results.append(alone("style transfer, 320 pixels, defaults", COURSE, warmed, stylize_seconds, 320, 1))
     print(f"\n{machine()}\n\n{table(results)}")
-    keep(RECORD, results)
+    keep(RECORD, results=[asdict(r) for r in results])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ precision and the memory order that the processor likes, and a one-cycle schedul
 aim is to be quick, lesson 4's larger one where it is to be right.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 from tqdm.auto import tqdm
 
-from benchmarks.timing import machine
+from benchmarks.timing import keep, machine
 from helpers import data
 from helpers.devices import best_device, has_fast_bf16
 from helpers.lessons.lesson_04 import BatchNormNet
@@ -96,6 +95,8 @@ def time_course(
         batches = data.Batches(images, labels, 128, shuffle=True, seed=seed, augment=data.random_flip)
         optimizer, scheduler = one_cycle(model, epochs * len(batches))
         history = train(model, batches, optimizer, epochs, test_batches=test, scheduler=scheduler, seed=seed)
+        if history.interrupted:  # a run that is cut short is not a result
+            raise KeyboardInterrupt
         curves.append(list(zip(history.seconds, history.test_accuracy, strict=True)))
     return summarise(name, model, curves, precision=torch.bfloat16 if has_fast_bf16(best_device()) else torch.float32)
 
@@ -160,8 +161,7 @@ def main() -> None:
     best = time_course("lesson 4's network", BatchNormNet, test, epochs)
     results = [original, quick, best]
     print(f"\n{machine()}\n\n{table(results)}")
-    record = {"command": "make bench", "machine": machine(), "seeds": SEEDS, "results": [asdict(r) for r in results]}
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    keep(RECORD, seeds=SEEDS, results=[asdict(r) for r in results])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Three people run the same cells of lesson 9, each in a kernel of its own, at onc
 PyTorch uses (``helpers.devices``); PyTorch by itself uses as many as there are cores, whoever else computes.
 """
 
-import json
 import multiprocessing
 import os
 import statistics
@@ -15,7 +14,7 @@ import nbformat
 import torch
 from nbclient import NotebookClient
 
-from benchmarks.timing import COURSE, machine
+from benchmarks.timing import COURSE, keep
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "data" / "benchmark_sharing.json"
@@ -85,8 +84,7 @@ def main(rounds: int = 3) -> None:
     memory = {path.stem: peak_memory(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
     print("\n| lesson | MiB at its peak |\n|---|---|")
     print("\n".join(f"| {name} | {mebibytes:,} |" for name, mebibytes in memory.items()))
-    record = {"command": "make bench", "machine": machine(), "seconds": times, "peak_mebibytes": memory}
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    keep(RECORD, seconds=times, peak_mebibytes=memory)
 
 
 if __name__ == "__main__":

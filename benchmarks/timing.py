@@ -10,11 +10,12 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from helpers import files
 from helpers.devices import best_device
 
 COURSE = "the course"
@@ -84,7 +85,7 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}, PyTorch {torch.__version__}, on {best_device().type}"
 
 
-def keep(path: Path, results: list[Result], **more) -> None:
-    """Write the numbers down, with the machine that they were measured on."""
-    record = {"command": "make bench", "machine": machine(), "results": [asdict(r) for r in results], **more}
-    path.write_text(json.dumps(record, indent=1) + "\n")
+def keep(path: Path, command: str = "make bench", **numbers) -> None:
+    """Write the numbers down, whole or not at all, with the command and the machine that they were measured on."""
+    record = {"command": command, "machine": machine(), **numbers}
+    files.write(path, (json.dumps(record, indent=1) + "\n").encode())

@@ -86,10 +86,10 @@ def _read(source: Source, size: int | None) -> Tensor:
         return _from_array(source)
     if not isinstance(source, str | Path | Image.Image):
         raise ValueError(f"an image is a path, a URL, a PIL image, an array or a tensor, not {source!r:.60}")
-    given = isinstance(source, Image.Image)
-    file = source if given else _file(str(source))
+    given = source if isinstance(source, Image.Image) else None
+    file = io.BytesIO() if given else _file(str(source))
     try:
-        with nullcontext(source) if given else Image.open(file) as image:
+        with nullcontext(given) if given else Image.open(file) as image:
             if size and not given:
                 image.draft("RGB", (size, size))  # a JPEG is then decoded at a smaller size at once
             return _from_pil(image)

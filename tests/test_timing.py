@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -41,7 +42,8 @@ def test_each_way_stands_beside_ours():
 
 
 def test_what_is_kept_says_how_it_was_made(tmp_path):
-    timing.keep(tmp_path / "record.json", [timing.Result("a", "b", 1.0, 2)], gaps={"a": 0.1})
+    results = [asdict(timing.Result("a", "b", 1.0, 2))]
+    timing.keep(tmp_path / "record.json", results=results, gaps={"a": 0.1})
     record = json.loads((tmp_path / "record.json").read_text())
     assert record["command"] == "make bench"
     assert record["machine"] == timing.machine()

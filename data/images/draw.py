@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from helpers import files
+
 HEIGHT, WIDTH = 480, 640
 SCALE = 2  # drawn so many times larger than kept
 
@@ -276,7 +278,7 @@ def main() -> None:
         canvas = np.clip(draw(np.random.default_rng(7)), 0, 255).astype(np.uint8)
         kept = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         path = Path(__file__).with_name(f"style_{name}.jpg")
-        cv2.imwrite(str(path), kept, [cv2.IMWRITE_JPEG_QUALITY, 88])
+        files.write(path, cv2.imencode(".jpg", kept, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes())
         print(path.name)
 
 

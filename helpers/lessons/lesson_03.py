@@ -414,7 +414,7 @@ class LiveTraining:
 def _when_interrupted(stop: Callable[[], None]) -> None:
     """Also Jupyter's stop button shall end it, which an idle kernel ignores otherwise."""
     kernel = getattr(sys.modules["IPython"].get_ipython(), "kernel", None) if "IPython" in sys.modules else None
-    if hasattr(kernel, "saved_sigint_handler"):
+    if kernel is not None and hasattr(kernel, "saved_sigint_handler"):
         kernel.saved_sigint_handler = lambda *_: stop()  # put in place as soon as the kernel is idle again
 
 

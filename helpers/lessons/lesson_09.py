@@ -1,6 +1,7 @@
 """Lesson 9, style transfer: the checks of its exercises, its explorer, and what only it uses."""
 
 import functools
+import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -111,14 +112,14 @@ STYLE_LOSS_MISTAKES: dict[str, Callable] = {
     f"It divides by the number of all layers; {_WEIGHTS}.": lambda g, t, w: _total(g, t, w) / len(g),
     "The weights are ignored: multiply each loss by its weight.": lambda g, t, w: _mean_loss(g, t, dict.fromkeys(w, 1)),
     **{say: partial(_mean_loss, loss=loss) for say, loss in WRONG_LOSSES.items()},
-    f"The sum of the losses is divided by the sum of the targets' mean squares: {_OWN}.": lambda *a: (
-        _total(*a, mse_loss) / _total(*a, lambda _, target: _mean_square(target))
+    f"The sum of the losses is divided by the sum of the targets' mean squares: {_OWN}.": lambda g, t, w: (
+        _total(g, t, w, mse_loss) / _total(g, t, w, lambda _, target: _mean_square(target))
     ),
-    f"The sum of the losses is divided by the sum of the targets' squares: {_OWN}.": lambda *a: (
-        _total(*a, lambda g, t: (g - t).square().sum()) / _total(*a, lambda _, t: t.square().sum())
+    f"The sum of the losses is divided by the sum of the targets' squares: {_OWN}.": lambda *given: (
+        _total(*given[:3], lambda g, t: (g - t).square().sum()) / _total(*given[:3], lambda _, t: t.square().sum())
     ),
-    "Layers are paired by their order (zip), not by name.": lambda *a: _mean_loss(
-        *(dict(enumerate(by_layer.values())) for by_layer in a)
+    "Layers are paired by their order (zip), not by name.": lambda g, t, w: _mean_loss(
+        dict(enumerate(g.values())), dict(enumerate(t.values())), dict(enumerate(w.values()))
     ),
     "A layer that weights does not name counts here: leave it out.": lambda g, t, w: _mean_loss(
         g, t, dict.fromkeys(g, 1) | w
@@ -285,7 +286,7 @@ def style_explorer(runs: Mapping[float, Sequence[tuple[int, Mapping[str, float],
         step, losses, image = runs[ratio][min(snapshot, len(runs[ratio]) - 1)]
         pixels = (255 * to_array(image)).round().astype(np.uint8)
         zoom = 480 / max(pixels.shape[:2])
-        parts = " + ".join(f"{name} {value:.3f}" for name, value in losses.items() if name != "total")
+        parts = " + ".join(f"{html.escape(name)} {value:.3f}" for name, value in losses.items() if name != "total")
         return {
             "image": encode(cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)),
             "text": f"<p>Step {step}: {parts} = <b>{losses['total']:.3f}</b></p>",
