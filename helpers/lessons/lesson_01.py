@@ -4,15 +4,13 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-import ipywidgets as ipw
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, conv2d, interpolate, pad
+from torch.nn.functional import conv1d, conv2d, pad
 
 from helpers import filters, images
-from helpers.filters import output_size
 from helpers.lessons.checking import CORRECT, NOT_ATTEMPTED, NOT_YET, Case, compare, report, run, to_numbers
-from helpers.lessons.explorer import connect, html_row, html_table, observe, png, small_gray
+from helpers.lessons.explore import Explorer, gray_photo, grid
 
 
 def check_output_size(answer: Callable) -> None:
@@ -202,76 +200,28 @@ CORRELATION_MISTAKES: dict[str, Callable] = {
 }
 
 
-def kernel_explorer(photo: str = "camera", preset: str = "Sobel x") -> ipw.Widget:
-    """Lesson 1: edit a 3 × 3 kernel, and see a photo's response, and how one value of it comes about."""
-    names = [name for name in images.SAMPLES if name not in ("brick", "grass")]
-    photos = {name: small_gray(name) for name in names}
-    presets = ipw.Dropdown(options=list(filters.KERNELS), value=preset, description="preset")
-    cells = [ipw.FloatText(value, step=1, layout=ipw.Layout(width="62px")) for value in _preset_numbers(preset)]
-    controls = {
-        "photo": ipw.Dropdown(options=names, value=photo, description="photo"),
-        "stride": ipw.IntSlider(1, 1, 4, description="stride"),
-        "padding": ipw.IntSlider(0, 0, 3, description="padding"),
-        "row": ipw.FloatSlider(0.35, min=0, max=1, step=0.005, description="row", readout=False),
-        "column": ipw.FloatSlider(0.5, min=0, max=1, step=0.005, description="column", readout=False),
-    }
+class KernelExplorer(Explorer):
+    """What :func:`kernel_explorer` gives."""
 
-    def draw(photo: str, stride: int, padding: int, row: float, column: float) -> dict[str, bytes | str]:
-        kernel = torch.tensor([cell.value for cell in cells]).view(3, 3)
-        return _kernel_response(photos[photo], kernel, stride, padding, row, column)
+    lesson = "lesson_01"
 
-    view = {"photo": ipw.Image(format="png"), "response": ipw.Image(format="png"), "sum": ipw.HTML()}
-    update = connect(controls, view, draw)
-    observe(cells, update)
-    presets.observe(lambda change: _fill(cells, _preset_numbers(change.new), update), "value")
-    grid = ipw.GridBox(cells, layout=ipw.Layout(grid_template_columns="repeat(3, 66px)"))
-    return ipw.VBox(
-        [
-            ipw.HBox([ipw.VBox([presets, *controls.values()]), ipw.VBox([ipw.HTML("kernel"), grid])]),
-            ipw.HBox([view["photo"], view["response"]]),
-            view["sum"],
-        ]
-    )
+    @property
+    def kernel(self) -> Tensor:
+        """The kernel as the reader has left it, ``(size, size)``."""
+        size = self.state.get("size", 3)
+        return grid(size, size, self.state.get("kernel", self.content["kernels"][self.content["kernel"]]))
 
 
-def _preset_numbers(preset: str) -> list[float]:
-    return [round(value, 3) for value in filters.kernel(preset).ravel().tolist()]
+def kernel_explorer(photo: images.Source | None = None, kernel: str = "Sobel x") -> KernelExplorer:
+    """Lesson 1: edit a kernel, and see a photo's response, and how each value of it is summed.
 
-
-def _fill(cells: list[ipw.FloatText], numbers: list[float], update: Callable[..., None]) -> None:
-    """Put a number into each cell; nine numbers change, and one new image is enough."""
-    for cell, number in zip(cells, numbers, strict=True):
-        cell.unobserve(update, "value")
-        cell.value = number
-    observe(cells, update)
-    update()
-
-
-def _kernel_response(
-    photo: Tensor, kernel: Tensor, stride: int, padding: int, row: float, column: float
-) -> dict[str, bytes | str]:
-    response = conv2d(photo[None, None], kernel[None, None], stride=stride, padding=padding)[0, 0]
-    height, width = response.shape
-    i, j = round(row * (height - 1)), round(column * (width - 1))
-    top, left = i * stride, j * stride
-    padded = pad(photo, (padding,) * 4)
-    patch = padded[top : top + 3, left : left + 3]
-    bound = response.abs().max().clamp(min=1e-6)
-    zoomed = interpolate((response / (2 * bound) + 0.5)[None, None], scale_factor=stride, mode="nearest")[0, 0]
-    rows = output_size(photo.shape[0], 3, stride, padding)
-    return {
-        "photo": png(padded, (top, left, 3, 3)),
-        "response": png(zoomed, (i * stride, j * stride, stride, stride)),
-        "sum": html_row(
-            [
-                ("patch", html_table(patch)),
-                ("×", ""),
-                ("kernel", html_table(kernel)),
-                ("=", ""),
-                ("products", html_table(patch * kernel)),
-                (f"sum = response[{i}, {j}] = {response[i, j].item():.3f}", ""),
-            ]
-        )
-        + f"<p>rows: ({photo.shape[0]} − 3 + 2·{padding}) / {stride} + 1, rounded down: <b>{rows}</b>. "
-        f"In the response, middle grey is 0; black is −{bound:.2f}, white {bound:.2f}.</p>",
-    }
+    Args:
+        photo: an image of your own, as :func:`helpers.images.read` takes it; it comes before the sample photos.
+        kernel: the one to begin with, by its name in :data:`helpers.filters.KERNELS`.
+    """
+    filters.kernel(kernel)  # or an error that names those there are
+    photos = {"yours": images.read(photo)} if photo is not None else {}
+    photos |= {name: images.sample(name) for name in ("camera", "chelsea", "china", "coffee", "coins", "flower")}
+    kernels = {name: numbers.flatten().tolist() for name, numbers in filters.KERNELS.items()}
+    content = {"kind": "kernel", "kernel": kernel, "kernels": kernels}
+    return KernelExplorer(content=content | {"photos": [gray_photo(name, image) for name, image in photos.items()]})

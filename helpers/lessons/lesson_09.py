@@ -115,8 +115,8 @@ STYLE_LOSS_MISTAKES: dict[str, Callable] = {
     f"The sum of the losses is divided by the sum of the targets' mean squares: {_OWN}.": lambda g, t, w: (
         _total(g, t, w, mse_loss) / _total(g, t, w, lambda _, target: _mean_square(target))
     ),
-    f"The sum of the losses is divided by the sum of the targets' squares: {_OWN}.": lambda *given: (
-        _total(*given[:3], lambda g, t: (g - t).square().sum()) / _total(*given[:3], lambda _, t: t.square().sum())
+    f"The sum of the losses is divided by the sum of the targets' squares: {_OWN}.": lambda g, t, w: (
+        _total(g, t, w, lambda g, t: (g - t).square().sum()) / _total(g, t, w, lambda _, t: t.square().sum())
     ),
     "Layers are paired by their order (zip), not by name.": lambda g, t, w: _mean_loss(
         dict(enumerate(g.values())), dict(enumerate(t.values())), dict(enumerate(w.values()))

@@ -1,0 +1,258 @@
+// What the explorers share: colours, controls, canvases to point at. Joined by Python with layers.js and one lesson's
+// module; it makes no request and depends on nothing.
+
+// --- Colours: from the page's theme ---------------------------------------------------------------------------------
+
+const MARK = "#d55e00", OTHER_MARK = "#0072b2";
+
+/** Whether the page is dark, told by its text. */
+function isDark(element) {
+  const [r, g, b] = getComputedStyle(element).color.match(/[\d.]+/g).map(Number);
+  return 0.299 * r + 0.587 * g + 0.114 * b > 140;
+}
+
+/** Grey from ``low`` (black) to ``high`` (white). */
+const gray = (low, high) => (v) => {
+  const level = Math.max(0, Math.min(255, (255 * (v - low)) / (high - low || 1)));
+  return [level, level, level];
+};
+
+/** Orange below zero, purple above, the paper's colour at zero. */
+const signed = (limit, dark) => (v) => {
+  const share = Math.max(-1, Math.min(1, v / (limit || 1)));
+  const paper = dark ? 24 : 255, ink = share < 0 ? [230, 97, 1] : dark ? [178, 148, 240] : [94, 60, 153];
+  return ink.map((c) => paper + Math.abs(share) * (c - paper));
+};
+
+const largestSize = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+
+// --- Elements -------------------------------------------------------------------------------------------------------
+
+/** An element with properties, put at the end of its parent. */
+function add(parent, tag, properties = {}, text = "") {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    name in element && !name.includes("-") ? (element[name] = value) : element.setAttribute(name, value);
+  }
+  if (text) element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+function labelled(parent, text) {
+  const label = add(parent, "label", { className: "xp-control" });
+  add(label, "span", {}, text);
+  return label;
+}
+
+/** A choice among names. @returns {HTMLSelectElement} */
+function choice(parent, text, names, value, onChange) {
+  const select = add(labelled(parent, text), "select");
+  names.forEach((name) => add(select, "option", { value: name }, name));
+  select.value = value;
+  select.addEventListener("change", () => onChange(select.value));
+  return select;
+}
+
+/** A slider that shows its value, written by ``form``. @returns {HTMLInputElement} */
+function slider(parent, text, { min, max, step = 1, value, form = String }, onChange) {
+  const label = labelled(parent, text);
+  const input = add(label, "input", { type: "range", min, max, step });
+  input.value = value;
+  const shown = add(label, "output", {}, form(Number(value)));
+  input.addEventListener("input", () => {
+    shown.textContent = form(Number(input.value));
+    onChange(Number(input.value));
+  });
+  return input;
+}
+
+/** @returns {HTMLButtonElement} */
+function button(parent, text, onClick) {
+  const element = add(parent, "button", { type: "button" }, text);
+  element.addEventListener("click", () => onClick(element));
+  return element;
+}
+
+/** A button that stays down or up. @returns {HTMLButtonElement} */
+function toggle(parent, text, isOn, onChange) {
+  const show = (element, on) => element.setAttribute("aria-pressed", String(on));
+  const element = button(parent, text, () => {
+    const on = element.getAttribute("aria-pressed") !== "true";
+    show(element, on);
+    onChange(on);
+  });
+  show(element, isOn);
+  return element;
+}
+
+/** A grid of numbers to edit by typing, arrow keys, wheel, and by dragging up and down. ``set`` fills it anew. */
+function numberGrid(parent, text, onChange) {
+  const group = add(parent, "div", { className: "xp-numbers", role: "group", "aria-label": text });
+  return {
+    set(size, values) {
+      group.replaceChildren();
+      group.style.gridTemplateColumns = `repeat(${size}, max-content)`;
+      values.forEach((value, i) => {
+        const name = `row ${Math.floor(i / size) + 1}, column ${(i % size) + 1}`;
+        const input = add(group, "input", { type: "number", step: "any", "aria-label": name, value: +value.toFixed(3) });
+        input.addEventListener("input", () => input.value !== "" && onChange(i, Number(input.value)));
+        const change = (by) => {
+          input.value = +(Number(input.value) + by).toFixed(3);
+          onChange(i, Number(input.value));
+        };
+        input.addEventListener("wheel", (event) => {
+          if (document.activeElement !== input) return; // else a page could not be scrolled over it
+          event.preventDefault();
+          change(event.deltaY < 0 ? 0.25 : -0.25);
+        });
+        input.addEventListener("pointermove", (event) => event.buttons === 1 && event.movementY && change(-event.movementY / 20));
+      });
+    },
+  };
+}
+
+// --- Maps on a canvas, to point at ----------------------------------------------------------------------------------
+
+/**
+ * Maps side by side on one canvas. Pointer, touch and arrow keys (with Shift from map to map) point at a cell of one of
+ * them; a press, Enter or the space bar chooses it.
+ *
+ * @param {{label: string, count?: number, rows: number, columns: number, across?: number, cell?: number,
+ *   onPoint?: (place: {map: number, row: number, column: number}) => void, onPress?: (map: number) => void}} options
+ */
+function sheet(parent, { label, count = 1, rows, columns, across = count, cell = 4, onPoint, onPress }) {
+  const gap = count > 1 ? 4 : 0, down = Math.ceil(count / across);
+  const width = across * (columns * cell + gap) - gap, height = down * (rows * cell + gap) - gap;
+  const canvas = add(parent, "canvas", { className: "xp-sheet", role: "img", "aria-label": label });
+  const scale = Math.ceil(globalThis.devicePixelRatio || 1);
+  Object.assign(canvas, { width: width * scale, height: height * scale });
+  canvas.style.width = `${width}px`;
+  const context = canvas.getContext("2d"), small = document.createElement("canvas");
+  Object.assign(small, { width: columns, height: rows });
+  const smallContext = small.getContext("2d"), pixels = smallContext.createImageData(columns, rows);
+  const left = (map) => (map % across) * (columns * cell + gap), top = (map) => Math.floor(map / across) * (rows * cell + gap);
+  const place = { map: 0, row: Math.floor(rows / 2), column: Math.floor(columns / 2) };
+
+  const self = {
+    canvas, place, rows, columns,
+    /** Draw each map with a function from a value to [red, green, blue]; one for all, or one for each map. */
+    draw(values, colour, dimmed = () => false) {
+      context.setTransform(scale, 0, 0, scale, 0, 0);
+      context.clearRect(0, 0, width, height);
+      context.imageSmoothingEnabled = false;
+      for (let map = 0; map < count; map++) {
+        const paint = Array.isArray(colour) ? colour[map] : colour;
+        for (let i = 0, at = map * rows * columns; i < rows * columns; i++, at++) {
+          const [r, g, b] = paint(values[at]);
+          pixels.data.set([r, g, b, 255], 4 * i);
+        }
+        smallContext.putImageData(pixels, 0, 0);
+        context.globalAlpha = dimmed(map) ? 0.2 : 1;
+        context.drawImage(small, left(map), top(map), columns * cell, rows * cell);
+      }
+      context.globalAlpha = 1;
+    },
+    /** Draw a frame around cells of one map. */
+    frame({ map = 0, row, column, height: h = 1, width: w = 1, colour = MARK }) {
+      context.strokeStyle = colour;
+      context.lineWidth = 2;
+      context.strokeRect(left(map) + column * cell - 1, top(map) + row * cell - 1, w * cell + 2, h * cell + 2);
+    },
+  };
+  if (!onPoint) return self;
+
+  Object.assign(canvas, { tabIndex: 0 });
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label", `${label}; arrow keys point at a cell${count > 1 ? ", with Shift at another map" : ""}`);
+  const point = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * width, y = ((event.clientY - box.top) / box.height) * height;
+    const step = { x: columns * cell + gap, y: rows * cell + gap };
+    const map = Math.floor(y / step.y) * across + Math.floor(x / step.x);
+    const row = Math.floor((y % step.y) / cell), column = Math.floor((x % step.x) / cell);
+    if (map < 0 || map >= count || row < 0 || row >= rows || column < 0 || column >= columns || x >= width) return false;
+    Object.assign(place, { map, row, column });
+    onPoint(place);
+    return true;
+  };
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("pointerdown", (event) => point(event) && onPress?.(place.map));
+  canvas.addEventListener("focus", () => canvas.matches(":focus-visible") && onPoint(place));
+  canvas.addEventListener("keydown", (event) => {
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    if (event.key in moves) {
+      const [dy, dx] = moves[event.key];
+      const map = place.map + dy * across + dx;
+      if (!event.shiftKey) {
+        place.row = Math.max(0, Math.min(rows - 1, place.row + dy));
+        place.column = Math.max(0, Math.min(columns - 1, place.column + dx));
+      } else if (map >= 0 && map < count) place.map = map;
+      onPoint(place);
+    } else if ((event.key === "Enter" || event.key === " ") && onPress) onPress(place.map);
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // else the notebook takes the key
+  });
+  return self;
+}
+
+// --- A frame for each explorer --------------------------------------------------------------------------------------
+
+const STYLE = `
+.xp { font: 14px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); container-type: inline-size; max-width: 100%;
+  color: var(--jp-content-font-color1, var(--pst-color-text-base, inherit)); padding: 4px 0; }
+.xp-row { display: flex; flex-wrap: wrap; gap: 10px 18px; align-items: flex-start; margin: 6px 0; }
+.xp-column { display: flex; flex-direction: column; gap: 4px; min-width: 0; }
+.xp-control { display: inline-flex; gap: 6px; align-items: center; }
+.xp button, .xp select, .xp input { font: inherit; color: inherit; background: transparent; border-radius: 3px;
+  border: 1px solid color-mix(in srgb, currentColor 55%, transparent); padding: 2px 8px; }
+.xp select option { color: CanvasText; background: Canvas; }
+.xp button { cursor: pointer; } .xp button[aria-pressed="true"] { outline: 2px solid ${MARK}; }
+.xp :focus-visible { outline: 3px solid ${OTHER_MARK}; outline-offset: 1px; }
+.xp input[type="range"] { padding: 0; width: 140px; accent-color: ${MARK}; }
+.xp-numbers { display: inline-grid; gap: 2px; justify-content: start; } .xp-numbers input { width: 4.2em; padding: 2px; text-align: right; }
+.xp-sheet { display: block; max-width: 100%; touch-action: pan-y; image-rendering: pixelated;
+  border: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
+.xp-title { font-weight: 600; } .xp-note { min-height: 1.4em; overflow-wrap: anywhere; }
+.xp-bars { display: grid; grid-template-columns: max-content minmax(60px, 160px) max-content; gap: 1px 8px; align-items: center; }
+.xp-bars i { display: block; height: 11px; background: color-mix(in srgb, currentColor 45%, transparent); }
+.xp table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.xp table td { border: 1px solid color-mix(in srgb, currentColor 25%, transparent); padding: 1px 6px; text-align: right; }
+@media (prefers-reduced-motion: no-preference) { .xp i { transition: width 0.08s; } }
+`;
+
+/** Rows of name, bar and number; ``update`` changes values without new elements. */
+function bars(parent, names, form = (v) => `${(100 * v).toFixed(1)} %`) {
+  const grid = add(parent, "div", { className: "xp-bars" });
+  const rows = names.map((name) => [add(grid, "span", {}, name), add(add(grid, "div"), "i"), add(grid, "span", {}, "")]);
+  return {
+    rows,
+    update(values, largest = 1, marked = -1) {
+      rows.forEach(([name, bar, number], i) => {
+        name.style.fontWeight = i === marked ? "700" : "400";
+        bar.style.width = `${Math.max(0, Math.min(1, values[i] / largest)) * 100}%`;
+        number.textContent = form(values[i]);
+      });
+    },
+  };
+}
+
+/** A module's default export: the explorer that the content names, in a frame that follows the page's theme. */
+const explorer = (kinds) => ({
+  render({ model, el }) {
+    const content = model.get("content");
+    add(el, "style", {}, STYLE);
+    const root = add(el, "div", { className: "xp" });
+    let waiting = false;
+    /** Draw once before the next frame, however often it is asked for. */
+    const soon = (draw) => () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => { waiting = false; draw(); });
+    };
+    /** Tell Python what the reader has made. */
+    const tell = (state) => { model.set("state", state); model.save_changes(); };
+    return kinds[content.kind]({ root, content, model, soon, tell });
+  },
+});

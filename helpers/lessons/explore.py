@@ -1,0 +1,123 @@
+"""The Python side of the explorers that live in the page: what they are made of, and what they tell.
+
+An explorer is an ES module (``layers.js``, ``explore.js`` and a lesson's own, joined) with data. In JupyterLab
+anywidget shows it; in the book and anywhere else a few lines of JavaScript mount the same module on the same data,
+which stands in the notebook's output. Either way it answers in the page, with or without a kernel.
+"""
+
+import base64
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+from torch import Tensor
+
+from helpers import images
+
+FOLDER = Path(__file__).parent
+
+# In place of anywidget: mounts each explorer of a page on the data that stands beside it.
+MOUNT = """
+const decode = (value) => {
+  if (value && value.base64 !== undefined) {
+    return new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer);
+  }
+  if (Array.isArray(value)) return value.map(decode);
+  if (value && typeof value === "object") {
+    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, decode(part)]));
+  }
+  return value;
+};
+for (const place of document.querySelectorAll("div[data-explorer]")) {
+  const values = { content: decode(JSON.parse(place.querySelector("script").textContent)), state: {} };
+  const model = { get: (name) => values[name], set: (name, value) => { values[name] = value; }, on() {}, off() {},
+    save_changes() {}, send() {}, isStatic: true };
+  const el = document.createElement("div");
+  place.replaceChildren(el);
+  place.model = model;
+  modules[place.dataset.explorer].render({ model, el });
+}
+"""
+
+
+def module(lesson: str) -> str:
+    """The source of a lesson's ES module, such as ``"lesson_01"``."""
+    return "\n".join((FOLDER / f"{part}.js").read_text() for part in ("layers", "explore", lesson))
+
+
+def script() -> str:
+    """A plain script that holds all lessons' modules and mounts the explorers of the page that it stands in."""
+    lessons = sorted(path.stem for path in FOLDER.glob("lesson_*.js"))
+    parts = [
+        f"modules.{name} = (() => {{\n{module(name).replace('export default', 'return')}\n}})();" for name in lessons
+    ]
+    return "\n".join(["(() => {", "const modules = {};", *parts, MOUNT, "})();"])
+
+
+class Explorer(anywidget.AnyWidget):
+    """An explorer in a notebook.
+
+    Attributes:
+        lesson: whose module it is, such as ``"lesson_01"``; given by each subclass.
+        content: what it shows: ``kind``, by which the module finds it, numbers, texts, and arrays as bytes.
+        state: what the reader has made of it.
+    """
+
+    lesson = ""
+    content = traitlets.Dict().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "lesson" in cls.__dict__:  # not in the classes that traitlets makes of it
+            cls._esm = module(cls.lesson)
+        super().__init_subclass__(**options)
+
+    def fragment(self) -> str:
+        """The explorer for a page without a kernel: HTML that :func:`script` brings to life."""
+        data = json.dumps(_encoded(self.content)).replace("</", "<\\/")
+        return (
+            f'<div data-explorer="{html.escape(self.lesson)}"><p>This explorer needs JavaScript.</p>'
+            f'<script type="application/json">{data}</script></div>'
+        )
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**options)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**(data or {}), "text/html": self.fragment(), "text/plain": repr(self)}, metadata
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {name: _encoded(part) for name, part in value.items()}
+    return [_encoded(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def float_bytes(values: Tensor) -> bytes:
+    """Numbers as float32 bytes, for ``floats`` in the module."""
+    return values.detach().cpu().contiguous().numpy().astype("<f4").tobytes()
+
+
+def image_bytes(image: Tensor) -> bytes:
+    """Values in [0, 1] as 8-bit numbers, for ``bytes`` in the module."""
+    return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous().numpy().tobytes()
+
+
+def gray_photo(name: str, image: Tensor, rows: int = 200) -> dict[str, Any]:
+    """An image in grey and so many rows high, as the modules take photos."""
+    small = images.to_gray(images.resized(image, (rows, round(rows * image.shape[2] / image.shape[1]))))
+    return {"name": name, "rows": rows, "columns": small.shape[2], "pixels": image_bytes(small)}
+
+
+def grid(rows: int, columns: int, numbers: Any) -> Tensor:
+    """A reader's numbers, row by row, as a tensor ``(rows, columns)``."""
+    return torch.from_numpy(np.asarray(numbers, dtype=np.float32).reshape(rows, columns).copy())

@@ -1,0 +1,166 @@
+// Lesson 1: a kernel over a photo. Point at the response, and see which pixels it was summed from.
+
+/** A table of numbers, rows by columns, each on its colour. @returns {(values: number[], colour: Function) => void} */
+function table(parent, text, rows, columns) {
+  const column = add(parent, "div", { className: "xp-column" });
+  add(column, "span", { className: "xp-title" }, text);
+  const body = add(add(column, "table", { "aria-label": text }), "tbody");
+  const cells = [...Array(rows)].flatMap(() => {
+    const row = add(body, "tr");
+    return [...Array(columns)].map(() => add(row, "td"));
+  });
+  return (values, colour) => cells.forEach((cell, i) => {
+    const [r, g, b] = colour(values[i]);
+    cell.textContent = values[i].toFixed(2);
+    cell.style.background = `rgb(${r} ${g} ${b})`;
+    cell.style.color = 0.299 * r + 0.587 * g + 0.114 * b > 130 ? "#000" : "#fff";
+  });
+}
+
+function kernelExplorer({ root, content, soon, tell }) {
+  const names = content.photos.map((photo) => photo.name), presets = Object.keys(content.kernels);
+  const settings = { photo: names[0], size: 3, stride: 1, padding: 0, dilation: 1, relu: false, second: "none" };
+  let kernel = Float32Array.from(content.kernels[content.kernel]), input, response, above, sheets, detail, place = null;
+
+  const controls = add(root, "div", { className: "xp-row" });
+  choice(controls, "photo", names, settings.photo, (name) => renew({ photo: name }));
+  const preset = choice(controls, "kernel", [...presets, "yours"], content.kernel, (name) => {
+    if (name === "yours") return;
+    kernel = Float32Array.from(content.kernels[name]);
+    renew({ size: 3 });
+    numbers.set(3, [...kernel]);
+  });
+  const size = choice(controls, "size", ["3", "5", "7"], "3", (n) => {
+    resize(Number(n));
+    renew({ size: Number(n) });
+    numbers.set(settings.size, [...kernel]);
+  });
+  slider(controls, "stride", { min: 1, max: 4, value: 1 }, (n) => renew({ stride: n }));
+  slider(controls, "padding", { min: 0, max: 3, value: 0 }, (n) => renew({ padding: n }));
+  slider(controls, "dilation", { min: 1, max: 4, value: 1 }, (n) => renew({ dilation: n }));
+  toggle(controls, "ReLU", false, (on) => renew({ relu: on }));
+  choice(controls, "second kernel on top", ["none", ...presets], "none", (name) => renew({ second: name }));
+
+  const views = add(root, "div", { className: "xp-row" });
+  const note = add(root, "div", { className: "xp-note", role: "status" });
+  const below = add(root, "div", { className: "xp-row" });
+  const editor = add(below, "div", { className: "xp-column" });
+  add(editor, "span", { className: "xp-title" }, "kernel: type, scroll or drag a number");
+  const numbers = numberGrid(editor, "kernel", (i, value) => {
+    kernel[i] = value;
+    preset.value = "yours";
+    renew({});
+  });
+  numbers.set(3, [...kernel]);
+  const products = add(below, "div", { className: "xp-row" });
+
+  /** The kernel in the middle of a larger one, or the middle of it. */
+  function resize(n) {
+    const old = settings.size, shift = (n - old) / 2, resized = new Float32Array(n * n);
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < n; j++) {
+        const y = i - shift, x = j - shift;
+        if (y >= 0 && y < old && x >= 0 && x < old) resized[i * n + j] = kernel[y * old + x];
+      }
+    }
+    kernel = resized;
+    preset.value = "yours";
+  }
+
+  const titled = (text) => {
+    const column = add(views, "div", { className: "xp-column" });
+    add(column, "span", { className: "xp-title" }, text);
+    return column;
+  };
+
+  /** Compute and lay out anew, after a change of the settings. */
+  function renew(change) {
+    const rebuilt = Object.keys(change).length > 0 || !sheets;
+    Object.assign(settings, change);
+    size.value = String(settings.size);
+    const photo = content.photos.find((each) => each.name === settings.photo);
+    input = maps(1, photo.rows, photo.columns, Float32Array.from(bytes(photo.pixels), (v) => v / 255));
+    response = conv2d(input, kernel, new Float32Array(1), settings.size, settings);
+    if (settings.relu) response = relu(response);
+    above = null;
+    if (settings.second !== "none" && Math.min(response.rows, response.columns) >= 3) {
+      above = conv2d(response, Float32Array.from(content.kernels[settings.second]), new Float32Array(1), 3);
+      if (settings.relu) above = relu(above);
+    }
+    if (rebuilt) layOut();
+    tell({ kernel: [...kernel], size: settings.size });
+    redraw();
+  }
+
+  function layOut() {
+    views.replaceChildren();
+    products.replaceChildren();
+    sheets = {};
+    if (!response.values.length) return;
+    const shown = { photo: input, response, ...(above && { above }) };
+    for (const [name, { rows, columns }] of Object.entries(shown)) {
+      const text = `${name === "above" ? "second response" : name}, ${rows} × ${columns}`;
+      const cell = above ? 1.4 : 1.8;
+      sheets[name] = sheet(titled(text), { label: text, rows, columns, cell, onPoint: (at) => point(name, at) });
+    }
+    const n = settings.size;
+    detail = ["pixels under it", "× kernel", "= products"].map((text) => table(products, text, n, n));
+    place = place && { row: Math.min(place.row, response.rows - 1), column: Math.min(place.column, response.columns - 1) };
+  }
+
+  /** Where the pointer is, as a place in the response (or in the second one). */
+  function point(name, at) {
+    const { stride, padding, dilation, size: n } = settings, reach = (dilation * (n - 1)) / 2;
+    const toResponse = (v, limit) => Math.max(0, Math.min(limit - 1, Math.round((v + padding - reach) / stride)));
+    place = name === "photo"
+      ? { row: toResponse(at.row, response.rows), column: toResponse(at.column, response.columns) }
+      : { row: at.row, column: at.column, above: name === "above" };
+    redraw();
+  }
+
+  const redraw = soon(() => {
+    if (!response.values.length) {
+      note.textContent = "The kernel does not fit into the photo any more.";
+      return;
+    }
+    const dark = isDark(root), paint = (m) => signed(largestSize(m.values), dark);
+    sheets.photo.draw(input.values, gray(0, 1));
+    sheets.response.draw(response.values, paint(response));
+    sheets.above?.draw(above.values, paint(above));
+    if (!place) {
+      note.textContent = "Point at the photo or a response: orange is below zero, purple above.";
+      return;
+    }
+    const { stride, padding, dilation, size: n } = settings, extent = dilation * (n - 1) + 1;
+    const high = place.above ? 3 : 1; // rows of the response that are looked at
+    sheets.photo.frame({
+      row: place.row * stride - padding, column: place.column * stride - padding,
+      height: extent + (high - 1) * stride, width: extent + (high - 1) * stride,
+    });
+    sheets.response.frame({ ...place, height: high, width: high });
+    if (place.above) sheets.above.frame(place);
+    explain(n, stride, padding, dilation);
+  });
+
+  function explain(n, stride, padding, dilation) {
+    const patch = [...kernel].map((_, k) => {
+      const row = place.row * stride - padding + Math.floor(k / n) * dilation;
+      const column = place.column * stride - padding + (k % n) * dilation;
+      const inside = row >= 0 && row < input.rows && column >= 0 && column < input.columns;
+      return inside ? input.values[row * input.columns + column] : 0;
+    });
+    const parts = patch.map((v, k) => v * kernel[k]), sum = parts.reduce((a, b) => a + b, 0);
+    const dark = isDark(root);
+    detail[0](patch, gray(0, 1));
+    detail[1]([...kernel], signed(largestSize(kernel), dark));
+    detail[2](parts, signed(largestSize(parts), dark));
+    const after = settings.relu ? `, after ReLU ${Math.max(0, sum).toFixed(3)}` : "";
+    note.textContent = `row ${place.row}, column ${place.column}: the sum of the products is ${sum.toFixed(3)}${after}` +
+      (place.above ? `; the second response looks at 3 × 3 of these: ${above.values[place.row * above.columns + place.column].toFixed(3)}` : "");
+  }
+
+  renew({});
+  return () => {};
+}
+
+export default explorer({ kernel: kernelExplorer });
