@@ -11,7 +11,7 @@ def test_kernel_explorer_gives_the_kernel_back():
     assert torch.equal(explorer.kernel, filters.kernel("Sobel y"))
     explorer.state = {"size": 5, "kernel": list(range(25))}
     assert torch.equal(explorer.kernel, torch.arange(25.0).view(5, 5))
-    with pytest.raises(ValueError, match="name must be one of identity, .* not 'sobel'"):
+    with pytest.raises(ValueError, match=r"name must be one of identity, .* not 'sobel'"):
         lesson_01.kernel_explorer(kernel="sobel")
 
 
