@@ -1,9 +1,17 @@
-"""Train the network that lessons 5 to 7 look into, and keep it here with its record: ``make checkpoint``."""
+"""Train the network that lessons 5 to 7 look into, and keep it here with its record: ``make checkpoint``.
 
+Beside it stands a run of lesson 3's network, round by round, for its explorer to play: 8-bit weights, and the loss and
+the accuracy that the network has with exactly these.
+"""
+
+import copy
 import hashlib
+import io
+import itertools
 import json
 import sys
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
@@ -11,8 +19,9 @@ from helpers import files
 from helpers.data import Batches, fashion_mnist, random_flip
 from helpers.devices import best_device
 from helpers.hooks import inference
+from helpers.lessons import lesson_03
 from helpers.models import CHECKPOINT, FashionNet
-from helpers.training import one_cycle, train
+from helpers.training import evaluate, one_cycle, train
 
 
 def main(epochs: int = 12, seed: int = 0) -> None:
@@ -42,5 +51,42 @@ def main(epochs: int = 12, seed: int = 0) -> None:
     print(f"{accuracy:.2%} of the test images right; kept as {CHECKPOINT.name} in {CHECKPOINT.parent}")
 
 
+ROUNDS = (0, 1, 4, 16, 72)  # after which the weights are kept; each of 25 batches of 128 images
+
+
+def record_run(seed: int = 0) -> None:
+    """Train as lesson 3's explorer does, and keep some moments of it."""
+    train_set, test_set = fashion_mnist(train=True), fashion_mnist(train=False)
+    live, rounds, kept = lesson_03.LiveTraining(train_set, test_set, seed), [], []
+    for done, wanted in itertools.pairwise((0, *ROUNDS)):
+        live.start(wanted - done, lambda: None)
+        live.thread.join()
+        levels, scales = [], []
+        model = copy.deepcopy(live.shown)
+        for parameter in model.state_dict().values():
+            scale = max(parameter.abs().max().item() / 127, 1e-12)
+            levels.append((parameter / scale).round().to(torch.int8).flatten())
+            scales.append(scale)
+            parameter.copy_(levels[-1].view(parameter.shape) * scale)
+        result = evaluate(model, Batches(*test_set, 500))
+        row = {"images": wanted * lesson_03.ROUND * 128, "loss": result.loss, "accuracy": result.accuracy}
+        rounds.append(row | {"scales": scales})
+        kept.append(torch.cat(levels).numpy())
+    file = io.BytesIO()
+    np.savez_compressed(file, weights=np.stack(kept))
+    lengths = [parameter.numel() for parameter in model.state_dict().values()]
+    record = {
+        "command": "make checkpoint",
+        "seed": seed,
+        "torch": torch.__version__,
+        "lengths": lengths,
+        "rounds": rounds,
+    }
+    files.write(lesson_03.RUN, file.getvalue())
+    files.write(lesson_03.RUN.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
+    print(f"{rounds[-1]['accuracy']:.2%} after {rounds[-1]['images']:,} images; kept as {lesson_03.RUN.name}")
+
+
 if __name__ == "__main__":
     main()
+    record_run()

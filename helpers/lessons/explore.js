@@ -112,6 +112,23 @@ function numberGrid(parent, text, onChange) {
   };
 }
 
+/** A table of numbers, rows by columns, each on its colour. @returns {(values: number[], colour: Function) => void} */
+function table(parent, text, rows, columns) {
+  const column = add(parent, "div", { className: "xp-column" });
+  add(column, "span", { className: "xp-title" }, text);
+  const body = add(add(column, "table", { "aria-label": text }), "tbody");
+  const cells = [...Array(rows)].flatMap(() => {
+    const row = add(body, "tr");
+    return [...Array(columns)].map(() => add(row, "td"));
+  });
+  return (values, colour) => cells.forEach((cell, i) => {
+    const [r, g, b] = colour(values[i]);
+    cell.textContent = values[i].toFixed(2);
+    cell.style.background = `rgb(${r} ${g} ${b})`;
+    cell.style.color = 0.299 * r + 0.587 * g + 0.114 * b > 130 ? "#000" : "#fff";
+  });
+}
+
 // --- Maps on a canvas, to point at ----------------------------------------------------------------------------------
 
 /**
@@ -119,7 +136,8 @@ function numberGrid(parent, text, onChange) {
  * them; a press, Enter or the space bar chooses it.
  *
  * @param {{label: string, count?: number, rows: number, columns: number, across?: number, cell?: number,
- *   onPoint?: (place: {map: number, row: number, column: number}) => void, onPress?: (map: number) => void}} options
+ *   onPoint?: (place: {map: number, row: number, column: number}, event?: PointerEvent) => void,
+ *   onPress?: (place: {map: number, row: number, column: number}, event?: PointerEvent) => void}} options
  */
 function sheet(parent, { label, count = 1, rows, columns, across = count, cell = 4, onPoint, onPress }) {
   const gap = count > 1 ? 4 : 0, down = Math.ceil(count / across);
@@ -173,11 +191,11 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
     const row = Math.floor((y % step.y) / cell), column = Math.floor((x % step.x) / cell);
     if (map < 0 || map >= count || row < 0 || row >= rows || column < 0 || column >= columns || x >= width) return false;
     Object.assign(place, { map, row, column });
-    onPoint(place);
+    onPoint(place, event);
     return true;
   };
   canvas.addEventListener("pointermove", point);
-  canvas.addEventListener("pointerdown", (event) => point(event) && onPress?.(place.map));
+  canvas.addEventListener("pointerdown", (event) => point(event) && onPress?.(place, event));
   canvas.addEventListener("focus", () => canvas.matches(":focus-visible") && onPoint(place));
   canvas.addEventListener("keydown", (event) => {
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -189,7 +207,7 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
         place.column = Math.max(0, Math.min(columns - 1, place.column + dx));
       } else if (map >= 0 && map < count) place.map = map;
       onPoint(place);
-    } else if ((event.key === "Enter" || event.key === " ") && onPress) onPress(place.map);
+    } else if ((event.key === "Enter" || event.key === " ") && onPress) onPress(place);
     else return;
     event.preventDefault();
     event.stopPropagation(); // else the notebook takes the key
@@ -214,7 +232,7 @@ const STYLE = `
 .xp-numbers { display: inline-grid; gap: 2px; justify-content: start; } .xp-numbers input { width: 4.2em; padding: 2px; text-align: right; }
 .xp-sheet { display: block; max-width: 100%; touch-action: pan-y; image-rendering: pixelated;
   border: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
-.xp-title { font-weight: 600; } .xp-note { min-height: 1.4em; overflow-wrap: anywhere; }
+.xp-pad { max-width: 300px; } .xp-why { min-height: 190px; } .xp-title { font-weight: 600; } .xp-note { min-height: 1.4em; overflow-wrap: anywhere; }
 .xp-bars { display: grid; grid-template-columns: max-content minmax(60px, 160px) max-content; gap: 1px 8px; align-items: center; }
 .xp-bars i { display: block; height: 11px; background: color-mix(in srgb, currentColor 45%, transparent); }
 .xp table { border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -21,6 +21,8 @@ from helpers import images
 
 FOLDER = Path(__file__).parent
 
+MORE_PARTS = {"lesson_03": ["network"]}
+
 # In place of anywidget: mounts each explorer of a page on the data that stands beside it.
 MOUNT = """
 const decode = (value) => {
@@ -47,7 +49,8 @@ for (const place of document.querySelectorAll("div[data-explorer]")) {
 
 def module(lesson: str) -> str:
     """The source of a lesson's ES module, such as ``"lesson_01"``."""
-    return "\n".join((FOLDER / f"{part}.js").read_text() for part in ("layers", "explore", lesson))
+    parts = ["layers", "explore", *MORE_PARTS.get(lesson, []), lesson]
+    return "\n".join((FOLDER / f"{part}.js").read_text() for part in parts)
 
 
 def script() -> str:

@@ -1,22 +1,5 @@
 // Lesson 1: a kernel over a photo. Point at the response, and see which pixels it was summed from.
 
-/** A table of numbers, rows by columns, each on its colour. @returns {(values: number[], colour: Function) => void} */
-function table(parent, text, rows, columns) {
-  const column = add(parent, "div", { className: "xp-column" });
-  add(column, "span", { className: "xp-title" }, text);
-  const body = add(add(column, "table", { "aria-label": text }), "tbody");
-  const cells = [...Array(rows)].flatMap(() => {
-    const row = add(body, "tr");
-    return [...Array(columns)].map(() => add(row, "td"));
-  });
-  return (values, colour) => cells.forEach((cell, i) => {
-    const [r, g, b] = colour(values[i]);
-    cell.textContent = values[i].toFixed(2);
-    cell.style.background = `rgb(${r} ${g} ${b})`;
-    cell.style.color = 0.299 * r + 0.587 * g + 0.114 * b > 130 ? "#000" : "#fff";
-  });
-}
-
 function kernelExplorer({ root, content, soon, tell }) {
   const names = content.photos.map((photo) => photo.name), presets = Object.keys(content.kernels);
   const settings = { photo: names[0], size: 3, stride: 1, padding: 0, dilation: 1, relu: false, second: "none" };

@@ -3,26 +3,27 @@
 import copy
 import functools
 import itertools
+import json
 import math
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import ipywidgets as ipw
 import numpy as np
 import torch
+import traitlets
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, nll_loss, one_hot
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from helpers.data import CLASSES, Batches
+from helpers.data import CLASSES, Batches, fashion_mnist
 from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare, difference, report, run
-from helpers.lessons.explorer import connect, png
-from helpers.models import FashionNet
+from helpers.lessons.explore import Explorer, float_bytes, grid, image_bytes
+from helpers.models import CHECKPOINT, FASHION_MEAN, FASHION_STD, FashionNet, trained_fashion_net
 
 
 def confusion_table(confusion: Tensor, classes: Sequence[str]) -> Figure:
@@ -330,14 +331,6 @@ CONFUSION_MISTAKES: dict[str, Callable] = {
 ROUND = 25  # batches between two points of the live curve: about a sixth of a second on two quiet cores
 
 
-CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
-    "as it is": lambda x: x,
-    "mirrored": lambda x: x.flip(-1),
-    "upside down": lambda x: x.flip(-2),
-    "black and white exchanged": lambda x: 1 - x,
-}
-
-
 class LiveTraining:
     """A network that trains in a thread of its own, a round of batches at a time, until it is told to stop.
 
@@ -418,85 +411,109 @@ def _when_interrupted(stop: Callable[[], None]) -> None:
         kernel.saved_sigint_handler = lambda *_: stop()  # put in place as soon as the kernel is idle again
 
 
+# --- Explorers --------------------------------------------------------------------------------------------------------
+
+
+class NetworkExplorer(Explorer):
+    """What :func:`network_explorer` gives."""
+
+    lesson = "lesson_03"
+
+    @property
+    def drawing(self) -> Tensor:
+        """What the reader has drawn, ``(1, 28, 28)``."""
+        return grid(28, 28, self.state.get("drawing", [0.0] * 784))[None]
+
+
+def network_explorer(model: FashionNet | None = None) -> NetworkExplorer:
+    """Lesson 3: draw into a network, and see every map, every unit and every score, and how each came about.
+
+    Args:
+        model: a :class:`helpers.models.FashionNet`, trained or not; by default the one that the course keeps.
+    """
+    return NetworkExplorer(content={"kind": "network", **_network_content(model or trained_fashion_net())})
+
+
+class TrainingExplorer(NetworkExplorer):
+    """What :func:`training_explorer` gives.
+
+    Attributes:
+        round: of a training: images seen, loss, accuracy, weights.
+    """
+
+    lesson = "lesson_03"
+    round = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, live: LiveTraining, **options: Any) -> None:
+        super().__init__(**options)
+        self.live = live
+        self.on_msg(lambda _widget, message, _buffers: self.obey(message))
+
+    @property
+    def model(self) -> FashionNet:
+        """The network as it is now; a copy."""
+        return copy.deepcopy(self.live.shown)
+
+    def obey(self, message: Mapping[str, Any], rounds: int = 200) -> None:
+        """Do what the page asks for: ``{"what": "train" | "stop" | "new", "rate": …}``."""
+        if message["what"] == "train" and not self.live.is_training:
+            self.live.start(rounds, self.report)
+        elif message["what"] == "stop":
+            self.live.stop()
+        elif message["what"] == "new":
+            self.live.stop()
+            self.live.reset(message["rate"])
+            self.report()
+
+    def report(self) -> None:
+        """Tell the page of the last round."""
+        live = self.live
+        self.round = {
+            "images": len(live.losses) * ROUND * 128,
+            "loss": live.losses[-1] if live.losses else math.log(10),
+            "accuracy": live.accuracies[-1] if live.accuracies else 0.1,
+            "weights": _weights(live.shown),
+        }
+
+
 def training_explorer(
-    train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor], seed: int = 0, rounds: int = 200
-) -> ipw.Widget:
-    """Lesson 3: train a network, watch its curves, stop it, and see what it makes of an item of the test set.
+    train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor], seed: int = 0
+) -> TrainingExplorer:
+    """Lesson 3: a network while it learns: its loss and accuracy, its kernels, and what it makes of your drawing.
+
+    A recorded run can be played without a kernel; with one, a network trains anew, up to 640,000 images at a time.
 
     Args:
         train_set, test_set: ``(images, labels)``; the accuracy shown is of the first 1,000 test images.
         seed: of the weights and of the order of the batches.
-        rounds: of 25 batches of 128 images, after which it stops by itself.
     """
-    images, labels = test_set
-    live = LiveTraining(train_set, (images[:1000], labels[:1000]), seed)
-    button, fresh, controls = ipw.Button(description="Train"), ipw.Button(description="New network"), _item_controls()
-    rate = ipw.Dropdown(options=[1e-4, 1e-3, 1e-2, 1e-1], value=1e-3, description="learning rate")
-    rate.style.description_width = "initial"
-    square = ipw.Layout(width="224px", height="224px", align_self="flex-start")
-    view = {"curves": ipw.HTML(), "image": ipw.Image(format="png", layout=square), "bars": ipw.HTML()}
-
-    def draw(item: int, number: int, change: str) -> dict[str, bytes | str]:
-        of_class = (labels == item).nonzero().flatten()
-        image = CHANGES[change](images[of_class[number % len(of_class)]])
-        with torch.no_grad():
-            probabilities = live.shown(image[None]).softmax(dim=1)[0].tolist()
-        button.description = "Stop" if live.is_training else "Train"
-        bars = _html_bars(dict(zip(CLASSES, probabilities, strict=True)), CLASSES[item])
-        return {"curves": _curves(live.losses, live.accuracies), "image": png(image[0], zoom=8), "bars": bars}
-
-    update = connect(controls, view, draw)
-
-    def press(_button: ipw.Button) -> None:
-        live.stop() if live.is_training else live.start(rounds, update)
-        update()
-
-    def renew(*_) -> None:
-        live.stop()
-        live.reset(rate.value)
-        update()
-
-    button.on_click(press)
-    fresh.on_click(renew)
-    rate.observe(renew, "value")
-    rows = [ipw.HBox([button, fresh, rate]), view["curves"], ipw.HBox(list(controls.values()))]
-    return ipw.VBox([*rows, ipw.HBox([view["image"], view["bars"]])])
+    live = LiveTraining(train_set, (test_set[0][:1000], test_set[1][:1000]), seed)
+    record = json.loads(RUN.with_suffix(".json").read_text())
+    weights = np.load(RUN)["weights"]
+    run = [{**row, "weights": levels.tobytes()} for row, levels in zip(record["rounds"], weights, strict=True)]
+    content = {**_network_content(live.shown, items=5), "kind": "training", "run": run, "lengths": record["lengths"]}
+    del content["weights"]  # those of the run are shown
+    return TrainingExplorer(live, content=content)
 
 
-def _item_controls() -> dict[str, ipw.Widget]:
+RUN = CHECKPOINT.with_name("training_run.npz")
+
+
+def _weights(model: FashionNet) -> bytes:
+    return float_bytes(torch.cat([value.flatten() for value in model.state_dict().values()]))
+
+
+def _network_content(model: FashionNet, items: int = 20) -> dict[str, Any]:
+    """What the page needs: the network, and some items of each class."""
+    if not isinstance(model, FashionNet):
+        raise ValueError(f"model must be a FashionNet, not {type(model).__name__}")
+    images, labels = fashion_mnist(train=False)
+    chosen = torch.cat([(labels == c).nonzero()[:items, 0] for c in range(len(CLASSES))])
     return {
-        "item": ipw.Dropdown(options=[(name, i) for i, name in enumerate(CLASSES)], description="item"),
-        "number": ipw.IntSlider(0, 0, 999, description="number"),
-        "change": ipw.Dropdown(options=list(CHANGES), description="shown"),
+        "weights": _weights(model),
+        "mean": FASHION_MEAN,
+        "std": FASHION_STD,
+        "classes": list(CLASSES),
+        "items": image_bytes(images[chosen]),
+        "labels": labels[chosen].tolist(),
     }
-
-
-def _curves(losses: list[float], accuracies: list[float]) -> str:
-    """Training loss and test accuracy side by side, as SVG; one point for each round."""
-    last = f": {losses[-1]:.3f}" if losses else ""
-    percent = f": {accuracies[-1]:.1%}" if accuracies else ""
-    lines = _svg_line(losses, 2.5, f"training loss{last}") + _svg_line(accuracies, 1, f"test accuracy{percent}")
-    return f"{lines}<p>{len(losses) * ROUND * 128:,} images seen</p>"
-
-
-def _svg_line(values: list[float], top: float, title: str) -> str:
-    width, height, step = 300, 120, 300 / max(len(values), 20)
-    points = " ".join(f"{(i + 0.5) * step:.1f},{height * (1 - min(v / top, 1)):.1f}" for i, v in enumerate(values))
-    return (
-        f"<svg width='{width + 60}' height='{height + 36}' font-size='12' fill='currentColor'>"
-        f"<text x='32' y='14'>{title}</text><text x='4' y='32'>{top}</text><text x='14' y='{height + 26}'>0</text>"
-        f"<g transform='translate(32 24)' fill='none' stroke='currentColor'>"
-        f"<rect width='{width}' height='{height}' stroke-opacity='0.3'/>"
-        f"<polyline points='{points}' stroke-width='2'/></g></svg>"
-    )
-
-
-def _html_bars(values: Mapping[str, float], marked: str) -> str:
-    """Shares from 0 to 1 as bars with their names; the name of the true one is bold."""
-    bar = "display:inline-block;height:11px;background:#888;width"
-    rows = "".join(
-        f"<tr><td style='padding:0 8px;font-weight:{'bold' if name == marked else 'normal'}'>{name}</td>"
-        f"<td><div style='{bar}:{220 * value:.0f}px'></div> {value:.1%}</td></tr>"
-        for name, value in values.items()
-    )
-    return f"<table>{rows}</table>"

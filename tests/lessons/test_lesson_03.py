@@ -1,44 +1,15 @@
-import re
-import time
-
-import ipywidgets as ipw
 import numpy as np
+import pytest
 import torch
-from widget_tools import decode, every, find, text
 
-from helpers.data import CLASSES
+from helpers import data
 from helpers.lessons import lesson_03
 from helpers.models import FashionNet
+from helpers.training import evaluate
 
 LABELS = torch.arange(40) % 10
 IMAGES = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(1)) * 0.2
 IMAGES[torch.arange(40), 0, LABELS * 2] = 1  # a white row, at a height that tells the class
-
-
-def explorer(rounds=3):
-    return lesson_03.training_explorer((IMAGES, LABELS), (IMAGES, LABELS), seed=5, rounds=rounds)
-
-
-def shown(widget):
-    """The probabilities in the bars, in percent, and the image as it is drawn."""
-    (image,) = every(widget, ipw.Image)
-    return [float(n) for n in re.findall(r"([\d.]+)%</td>", text(widget))], decode(image)[4::8, 4::8, 0] / 255
-
-
-def test_shows_the_item_chosen_and_what_the_network_says():
-    widget = explorer()
-    torch.manual_seed(5)
-    model = FashionNet()
-    for item, number, change in ((0, 0, "as it is"), (7, 2, "mirrored"), (3, 5, "upside down")):
-        find(widget, "item").value = item
-        find(widget, "number").value = number
-        find(widget, "shown").value = change
-        image = IMAGES[item + 10 * (number % 4)]
-        image = {"as it is": image, "mirrored": image.flip(2), "upside down": image.flip(1)}[change]
-        percent, drawn = shown(widget)
-        np.testing.assert_allclose(drawn, image[0], atol=0.01)
-        np.testing.assert_allclose(percent, 100 * model(image[None]).softmax(dim=1)[0].detach(), atol=0.06)
-        assert f"font-weight:bold'>{CLASSES[item]}<" in text(widget)
 
 
 def wait(live):
@@ -68,22 +39,55 @@ def test_stops_after_the_round_it_is_in():
     assert len(live.losses) == 1
 
 
-def test_buttons_and_curves():
-    widget = explorer(rounds=2)
-    button, fresh = find(widget, "Train"), find(widget, "New network")
-    before, _ = shown(widget)
-    button.click()
-    deadline = time.monotonic() + 60
-    while find(widget, "Train") is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert "6,400 images seen" in text(widget)
-    points = re.findall(r"points='([^']+)'", text(widget))
-    assert [len(p.split()) for p in points] == [2, 2]
-    assert shown(widget)[0] != before
-    fresh.click()
-    assert shown(widget)[0] == before
-    find(widget, "learning rate").value = 0.1
-    assert "0 images seen" in text(widget)
+def test_the_explorer_trains_stops_and_begins_anew():
+    explorer = lesson_03.training_explorer((IMAGES, LABELS), (IMAGES, LABELS), seed=5)
+    explorer.obey({"what": "train"}, rounds=2)
+    wait(explorer.live)
+    assert explorer.round["images"] == 2 * 25 * 128
+    assert explorer.round["accuracy"] > 0.5
+    trained = explorer.model
+    assert np.frombuffer(explorer.round["weights"], np.float32).tolist() == parameters_of(trained)
+    explorer.obey({"what": "new", "rate": 0.1})
+    assert explorer.round["images"] == 0
+    assert explorer.live.optimizer.param_groups[0]["lr"] == 0.1
+    assert parameters_of(explorer.model) != parameters_of(trained)
+    explorer.obey({"what": "train"}, rounds=10_000)
+    explorer.obey({"what": "stop"})
+    assert not explorer.live.thread.is_alive()
+
+
+def parameters_of(model):
+    return torch.cat([value.flatten() for value in model.state_dict().values()]).tolist()
+
+
+def test_the_recorded_run_is_of_the_weights_that_are_shown():
+    content = lesson_03.training_explorer((IMAGES, LABELS), (IMAGES, LABELS)).content
+    images, labels = data.fashion_mnist(train=False)
+    for moment in (content["run"][0], content["run"][-1]):
+        levels = torch.frombuffer(bytearray(moment["weights"]), dtype=torch.int8).float()
+        parts = [part * scale for part, scale in zip(levels.split(content["lengths"]), moment["scales"], strict=True)]
+        model = FashionNet()
+        shapes = [value.shape for value in model.state_dict().values()]
+        state = zip(
+            model.state_dict(), (part.view(shape) for part, shape in zip(parts, shapes, strict=True)), strict=True
+        )
+        model.load_state_dict(dict(state))
+        accuracy = evaluate(model, data.Batches(images, labels, 500)).accuracy
+        assert accuracy == pytest.approx(moment["accuracy"], abs=0.001)
+    assert [moment["images"] for moment in content["run"]] == [0, 3200, 12800, 51200, 230400]
+
+
+def test_the_network_explorer_takes_any_fashion_net_and_gives_the_drawing_back():
+    torch.manual_seed(3)
+    model = FashionNet()
+    explorer = lesson_03.network_explorer(model)
+    assert np.frombuffer(explorer.content["weights"], np.float32).tolist() == parameters_of(model)
+    assert explorer.content["labels"] == [c for c in range(10) for _ in range(20)]
+    assert explorer.drawing.shape == (1, 28, 28)
+    explorer.state = {"drawing": [0.5] * 784}
+    assert explorer.drawing.mean() == 0.5
+    with pytest.raises(ValueError, match="model must be a FashionNet, not Linear"):
+        lesson_03.network_explorer(torch.nn.Linear(1, 1))
 
 
 def test_confusion_table_has_true_classes_in_rows():

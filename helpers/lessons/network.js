@@ -1,0 +1,291 @@
+// FashionNet in the page: drawn into, computed at once, each number explained. Used by lesson 3's explorers.
+
+const HIDDEN = 64, CLASSES = 10;
+
+/** The network's parameters, in the order of its state_dict, from one float32 array. */
+function parameters(values) {
+  let at = 0;
+  const take = (n) => values.subarray(at, (at += n));
+  return {
+    first: take(16 * 9), firstBias: take(16), second: take(32 * 16 * 9), secondBias: take(32),
+    hidden: take(HIDDEN * 800), hiddenBias: take(HIDDEN), last: take(CLASSES * HIDDEN), lastBias: take(CLASSES),
+  };
+}
+
+/**
+ * One image through the network; channels that are off give zeros after their ReLU.
+ * @param {Float32Array} image 28 × 28 in [0, 1]
+ * @param {Set<string>} off such as "first 3"
+ */
+function forward(net, image, { mean, std }, off = new Set()) {
+  const silence = (layer, input) => {
+    for (let c = 0; c < input.channels; c++) if (off.has(`${layer} ${c}`)) channel(input, c).fill(0);
+    return input;
+  };
+  const input = maps(1, 28, 28, image.map((v) => (v - mean) / std));
+  const beforeFirst = conv2d(input, net.first, net.firstBias, 3), first = silence("first", relu(beforeFirst));
+  const firstPooled = pool(first, 2);
+  const beforeSecond = conv2d(firstPooled, net.second, net.secondBias, 3), second = silence("second", relu(beforeSecond));
+  const secondPooled = pool(second, 2);
+  const beforeHidden = linear(secondPooled.values, net.hidden, net.hiddenBias);
+  const hidden = beforeHidden.map((v) => Math.max(0, v));
+  const scores = linear(hidden, net.last, net.lastBias);
+  return { input, beforeFirst, first, firstPooled, beforeSecond, second, secondPooled, beforeHidden, hidden, scores,
+    probabilities: softmax(scores) };
+}
+
+/** How large each layer's maps are drawn, and how a cell of it looks back at the image: rows = stride · row … + extent. */
+const LAYERS = {
+  first: { text: "16 maps of the first convolution, after ReLU", rows: 26, count: 16, across: 4, cell: 2, stride: 1, extent: 3 },
+  firstPooled: { text: "pooled", rows: 13, count: 16, across: 4, cell: 3, stride: 2, extent: 4 },
+  second: { text: "32 maps of the second convolution, after ReLU", rows: 11, count: 32, across: 8, cell: 4, stride: 2, extent: 8 },
+  secondPooled: { text: "pooled", rows: 5, count: 32, across: 8, cell: 6, stride: 4, extent: 10 },
+};
+
+/** A pad to draw on; ``onChange`` is told of every change. */
+function drawingPad(parent, classes, items, labels, onChange) {
+  const image = new Float32Array(784);
+  const brush = { mode: "draw", radius: 1.6, shade: 0.8 };
+  let last = null;
+  const pad = sheet(parent, { label: "drawing", rows: 28, columns: 28, cell: 9, onPoint: drag, onPress: press });
+  pad.canvas.style.touchAction = "none";
+  pad.canvas.addEventListener("pointerup", () => (last = null));
+
+  function stroke(row, column) {
+    for (let y = 0; y < 28; y++) {
+      for (let x = 0; x < 28; x++) {
+        const inside = Math.max(0, Math.min(1, brush.radius + 0.5 - Math.hypot(y - row, x - column))); // soft at its edge
+        const v = image[28 * y + x];
+        image[28 * y + x] = brush.mode === "erase" ? Math.min(v, 1 - inside) : Math.max(v, brush.shade * inside);
+      }
+    }
+  }
+
+  /** Fill what is as dark as the place, and connected to it. */
+  function fill(row, column) {
+    const todo = [[row, column]], limit = brush.shade / 2;
+    while (todo.length) {
+      const [y, x] = todo.pop();
+      if (y < 0 || y > 27 || x < 0 || x > 27 || image[28 * y + x] >= limit) continue;
+      image[28 * y + x] = brush.shade;
+      todo.push([y + 1, x], [y - 1, x], [y, x + 1], [y, x - 1]);
+    }
+  }
+
+  function drag({ row, column }, event) {
+    if (!event?.buttons || brush.mode === "fill") return;
+    const from = last ?? { row, column }, steps = Math.max(1, Math.hypot(row - from.row, column - from.column));
+    for (let i = 1; i <= steps; i++) {
+      stroke(from.row + ((row - from.row) * i) / steps, from.column + ((column - from.column) * i) / steps);
+    }
+    last = { row, column };
+    onChange();
+  }
+
+  function press({ row, column }, event) {
+    if (brush.mode === "fill") fill(row, column);
+    else if (!event) stroke(row, column); // a pointer has drawn already
+    onChange();
+  }
+
+  const set = (change) => { image.set(change(image)); onChange(); };
+  const shift = (dy, dx) => set((old) => old.map((_, i) => {
+    const y = Math.floor(i / 28) - dy, x = (i % 28) - dx;
+    return y >= 0 && y < 28 && x >= 0 && x < 28 ? old[28 * y + x] : 0;
+  }));
+  const tools = add(parent, "div", { className: "xp-row" });
+  choice(tools, "brush", ["draw", "erase", "fill"], "draw", (mode) => (brush.mode = mode));
+  slider(tools, "width", { min: 0.6, max: 4, step: 0.2, value: 1.6, form: (v) => v.toFixed(1) }, (v) => (brush.radius = v));
+  slider(tools, "shade", { min: 0.2, max: 1, step: 0.1, value: 0.8, form: (v) => v.toFixed(1) }, (v) => (brush.shade = v));
+  const changes = add(parent, "div", { className: "xp-row" });
+  button(changes, "clear", () => set((old) => old.map(() => 0)));
+  button(changes, "invert", () => set((old) => old.map((v) => 1 - v)));
+  button(changes, "mirror", () => set((old) => old.map((_, i) => old[i - (i % 28) + 27 - (i % 28)])));
+  for (const [text, name, dy, dx] of [["←", "left", 0, -1], ["→", "right", 0, 1], ["↑", "up", -1, 0], ["↓", "down", 1, 0]]) {
+    button(changes, text, () => shift(dy, dx)).setAttribute("aria-label", `shift ${name}`);
+  }
+  const loaded = add(parent, "div", { className: "xp-row" });
+  const shown = Object.fromEntries(classes.map((name) => [name, -1]));
+  const load = (name) => {
+    const numbers = labels.flatMap((label, i) => (classes[label] === name ? [i] : []));
+    const item = numbers[(shown[name] = (shown[name] + 1) % numbers.length)];
+    set(() => Float32Array.from(items.subarray(784 * item, 784 * (item + 1)), (v) => v / 255));
+  };
+  const chosen = choice(loaded, "item of the test set", classes, classes.at(-1), load);
+  button(loaded, "another", () => load(chosen.value));
+  return { image, pad, load: () => load(chosen.value) };
+}
+
+/** Everything about the network's inside; gives a function that puts other weights in. */
+function networkView({ root, content, soon, tell }) {
+  const items = bytes(content.items), dark = () => isDark(root);
+  let net = parameters(floats(content.weights)), result, pointed = null, counting = 0;
+  const off = new Set();
+
+  const top = add(root, "div", { className: "xp-row" }), left = add(top, "div", { className: "xp-column xp-pad" });
+  add(left, "span", { className: "xp-title" }, "draw here");
+  const drawing = drawingPad(left, content.classes, items, content.labels, () => compute());
+  const right = add(top, "div", { className: "xp-column" });
+  add(right, "span", { className: "xp-title" }, "what the network takes it for");
+  const probabilities = bars(right, content.classes);
+  probabilities.rows.forEach(([name], c) => {
+    Object.assign(name, { tabIndex: 0 }).setAttribute("role", "button");
+    for (const kind of ["pointerenter", "focus", "click"]) name.addEventListener(kind, () => point({ layer: "scores", map: c }));
+  });
+  const note = add(right, "div", { className: "xp-note", role: "status" });
+  const why = add(right, "div", { className: "xp-column xp-why" });
+
+  const middle = add(root, "div", { className: "xp-row" }), sheets = {};
+  for (const [layer, { text, rows, count, across, cell }] of Object.entries(LAYERS)) {
+    const column = add(middle, "div", { className: "xp-column" });
+    add(column, "span", { className: "xp-title" }, text);
+    const onPress = layer in { first: 0, second: 0 } ? ({ map }) => switchChannel(layer, map) : undefined;
+    const onPoint = (place) => point({ layer, ...place });
+    sheets[layer] = sheet(column, { label: text, count, rows, columns: rows, across, cell, onPoint, onPress });
+  }
+  const last = add(middle, "div", { className: "xp-column" });
+  add(last, "span", { className: "xp-title" }, "64 hidden units");
+  sheets.hidden = sheet(last, { label: "64 hidden units", rows: 8, columns: 8, cell: 16,
+    onPoint: ({ row, column }) => point({ layer: "hidden", map: 8 * row + column }) });
+
+  const bottom = add(root, "div", { className: "xp-column" });
+  const offNote = add(bottom, "div", { className: "xp-note", role: "status" }, "Click a map of a convolution to switch its channel off.");
+  const accuracies = add(bottom, "div", { className: "xp-column" });
+
+  function compute() {
+    result = forward(net, drawing.image, content, off);
+    tell({ drawing: [...drawing.image], probabilities: [...result.probabilities] });
+    redraw();
+  }
+
+  function point(place) {
+    pointed = place;
+    redraw();
+  }
+
+  const redraw = soon(() => {
+    drawing.pad.draw(drawing.image, gray(0, 1));
+    for (const [layer, { count }] of Object.entries(LAYERS)) {
+      const kind = layer.replace("Pooled", ""), values = result[layer].values;
+      sheets[layer].draw(values, gray(0, largestSize(values)), (map) => count > 1 && off.has(`${kind} ${map}`));
+    }
+    sheets.hidden.draw(result.hidden, gray(0, largestSize(result.hidden)));
+    probabilities.update(result.probabilities, 1, argmax(result.scores));
+    if (pointed) explain();
+  });
+
+  function explain() {
+    const { layer, map, row, column } = pointed;
+    why.replaceChildren();
+    if (layer in LAYERS) {
+      const { stride, extent } = LAYERS[layer];
+      drawing.pad.frame({ row: stride * row, column: stride * column, height: extent, width: extent });
+      sheets[layer].frame({ map, row, column });
+    }
+    note.textContent = EXPLAIN[layer](result, net, pointed, { why, sheets, dark: dark(), classes: content.classes });
+  }
+
+  function switchChannel(layer, map) {
+    const key = `${layer} ${map}`;
+    off.has(key) ? off.delete(key) : off.add(key);
+    compute();
+    count();
+  }
+
+  /** Accuracy by class on the test items, with all channels and without those that are off; a few items at a time. */
+  function count() {
+    const names = [...off].map((key) => key.replace(" ", " layer, channel ")), run = ++counting;
+    offNote.textContent = off.size ? `Off: ${names.join("; ")}. Counting …` : "All channels are on.";
+    const right = [new Set(), off].map(() => new Float32Array(CLASSES)), all = new Float32Array(CLASSES);
+    let item = 0;
+    const some = () => {
+      if (run !== counting) return;
+      for (const end = Math.min(item + 10, content.labels.length); item < end; item++) {
+        const image = Float32Array.from(items.subarray(784 * item, 784 * (item + 1)), (v) => v / 255), label = content.labels[item];
+        all[label] += 1;
+        [new Set(), off].forEach((without, i) => {
+          right[i][label] += argmax(forward(net, image, content, without).scores) === label;
+        });
+      }
+      item < content.labels.length ? setTimeout(some) : show();
+    };
+    const show = () => {
+      const share = right.map((counts) => counts.map((n, c) => n / all[c]));
+      const lost = share[0].map((s, c) => s - share[1][c]), worst = argmax(lost);
+      offNote.textContent = !off.size ? "All channels are on." : `Off: ${names.join("; ")}. ` + (lost[worst] > 0
+        ? `${content.classes[worst]} loses most: ${(100 * share[0][worst]).toFixed(0)} % to ${(100 * share[1][worst]).toFixed(0)} % of ${all[worst]} test items.`
+        : "No class loses by it.");
+      accuracies.replaceChildren();
+      if (!off.size) return;
+      const list = bars(accuracies, content.classes);
+      list.update(share[1], 1, worst);
+      list.rows.forEach(([, , number], c) => {
+        number.textContent = `${(100 * share[1][c]).toFixed(0)} %, was ${(100 * share[0][c]).toFixed(0)} %`;
+      });
+    };
+    off.size ? some() : show();
+  }
+
+  drawing.load();
+  return (values) => {
+    net = parameters(values);
+    compute();
+  };
+}
+
+// --- How one number came about --------------------------------------------------------------------------------------
+
+/** The largest parts of a sum as bars, by name. */
+function largestParts(parent, parts, name, most = 6) {
+  const order = [...parts.keys()].sort((a, b) => Math.abs(parts[b]) - Math.abs(parts[a])).slice(0, most);
+  const list = bars(parent, order.map(name), (v) => v.toFixed(2));
+  list.update(order.map((i) => parts[i]), largestSize(parts));
+  list.rows.forEach(([, bar], k) => {
+    bar.style.width = `${(100 * Math.abs(parts[order[k]])) / (largestSize(parts) || 1)}%`;
+    bar.style.background = parts[order[k]] < 0 ? MARK : OTHER_MARK;
+  });
+}
+
+const windowOf = (input, c, row, column, n) =>
+  [...Array(n * n).keys()].map((k) => channel(input, c)[(row + Math.floor(k / n)) * input.columns + column + (k % n)]);
+const dot = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
+const afterReLU = (v) => `${v.toFixed(3)}, after ReLU ${Math.max(0, v).toFixed(3)}`;
+
+function explainPool(result, from, { map, row, column }, sheets) {
+  const seen = windowOf(result[from], map, 2 * row, 2 * column, 2);
+  sheets[from].frame({ map, row: 2 * row, column: 2 * column, height: 2, width: 2 });
+  return `Channel ${map}: the largest of ${seen.map((v) => v.toFixed(2)).join(", ")} is ${Math.max(...seen).toFixed(3)}.`;
+}
+
+const EXPLAIN = {
+  first(result, net, { map, row, column }, { why, dark }) {
+    const seen = windowOf(result.input, 0, row, column, 3), kernel = [...net.first.subarray(9 * map, 9 * map + 9)];
+    const line = add(why, "div", { className: "xp-row" }), limit = largestSize(kernel);
+    const products = seen.map((v, i) => v * kernel[i]);
+    table(line, "normalised pixels", 3, 3)(seen, signed(2, dark));
+    table(line, "× kernel", 3, 3)(kernel, signed(limit, dark));
+    table(line, "= products", 3, 3)(products, signed(largestSize(products), dark));
+    return `Channel ${map}: the sum of the products, plus ${net.firstBias[map].toFixed(3)}, is ${afterReLU(dot(seen, kernel) + net.firstBias[map])}.`;
+  },
+  firstPooled: (result, net, place, { sheets }) => explainPool(result, "first", place, sheets),
+  second(result, net, { map, row, column }, { why, sheets }) {
+    const parts = [...Array(16).keys()].map((c) =>
+      dot(windowOf(result.firstPooled, c, row, column, 3), net.second.subarray(9 * (16 * map + c), 9 * (16 * map + c) + 9)));
+    for (let c = 0; c < 16; c++) sheets.firstPooled.frame({ map: c, row, column, height: 3, width: 3 });
+    largestParts(why, parts, (c) => `channel ${c} of the first layer`);
+    return `Channel ${map}: nine products from each of 16 maps, plus ${net.secondBias[map].toFixed(3)}, are ${afterReLU(parts.reduce((a, b) => a + b) + net.secondBias[map])}.`;
+  },
+  secondPooled: (result, net, place, { sheets }) => explainPool(result, "second", place, sheets),
+  hidden(result, net, { map }, { why, sheets }) {
+    const weights = net.hidden.subarray(800 * map, 800 * (map + 1));
+    const parts = [...Array(32).keys()].map((c) => dot(channel(result.secondPooled, c), weights.subarray(25 * c, 25 * c + 25)));
+    sheets.hidden.frame({ row: Math.floor(map / 8), column: map % 8 });
+    largestParts(why, parts, (c) => `channel ${c} of the second layer`);
+    return `Hidden unit ${map}: 800 products, plus ${net.hiddenBias[map].toFixed(3)}, are ${afterReLU(result.beforeHidden[map])}.`;
+  },
+  scores(result, net, { map }, { why, classes }) {
+    const parts = [...result.hidden].map((v, i) => v * net.last[HIDDEN * map + i]);
+    largestParts(why, parts, (i) => `hidden unit ${i}`, 8);
+    return `${classes[map]}: the score is ${result.scores[map].toFixed(3)}; these hidden units pushed it most (blue up, orange down).`;
+  },
+};
