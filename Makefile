@@ -1,6 +1,6 @@
 # The course in targets; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help lab test bench ablation checkpoint pictures data execute check clean
+.PHONY: help lab test book epub bench ablation checkpoint pictures data execute check clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -19,6 +19,16 @@ lab: data ## set up what is missing, and open JupyterLab on the first lesson
 
 test: data ## set up what is missing, and run every notebook and all tests
 	$(BIN)/pytest --numprocesses auto --dist loadfile # a notebook's cells stay on one worker
+
+book: $(READY) ## make the course a book in HTML: book/_build/html/index.html
+	@$(BIN)/pip install --quiet -e ".[book]"
+	@mkdir -p book/_build/source
+	$(BIN)/sphinx-build -q -W --keep-going -d book/_build/doctrees -c book book/_build/source book/_build/html
+
+epub: $(READY) ## the same as one EPUB file, in book/_build/epub
+	@$(BIN)/pip install --quiet -e ".[book]"
+	@mkdir -p book/_build/epub_source
+	$(BIN)/sphinx-build -q -W --keep-going -b epub -d book/_build/epub_doctrees -c book book/_build/epub_source book/_build/epub
 
 bench: data ## time the course's code beside what people would use instead (about 25 minutes)
 	@$(BIN)/pip install --quiet -e ".[bench]"
@@ -51,5 +61,5 @@ $(READY): pyproject.toml
 	python3 -m venv .venv || { rm -rf .venv; exit 1; }
 	@echo "Installing. On Linux PyTorch brings its CUDA libraries: 3.5 GB to fetch, 7 GB of disk, and"
 	@echo "a minute or two without a word after the download, while they are unpacked."
-	$(BIN)/pip install --quiet --progress-bar on -e ".[test]"
+	$(BIN)/pip install --quiet --progress-bar on -e ".[test,book]"
 	@touch $@

@@ -12,12 +12,14 @@ class, a list of classes, one for each image, or None for the class that the mod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from helpers.arguments import check_number, check_pair, check_whole
 from helpers.hooks import ReLURule, Rule, gradients, inference, maps_of, recording, run_to
 from helpers.incremental import Windows
 from helpers.models import explained, prepare
@@ -63,7 +65,10 @@ def occlusion(
     batch, single = prepare(model, inputs)
     size = batch.shape[2:]
     shape = sliding_window_shapes or (max(1, size[0] // 7), max(1, size[1] // 7))
-    rows, columns = map(_starts, size, shape, strides or [max(1, n // 4) for n in shape])
+    check_pair(sliding_window_shapes=shape)
+    strides = strides or (max(1, shape[0] // 4), max(1, shape[1] // 4))
+    check_pair(strides=strides)
+    rows, columns = map(_starts, size, shape, strides)
     corners = [(row, column) for row in rows for column in columns]
     maps = []
     bar = tqdm(total=len(batch) * len(corners), disable=not progress, unit="patch")
@@ -172,7 +177,7 @@ def backpropagate(
     with gradients(model), relus if rule != "plain" else nullcontext():
         batch, single = _differentiable(model, inputs)
         with explained(model, batch, [layer] if layer else []):
-            outputs = model(batch) if layer is None else run_to(model, batch, [layer])[layer]
+            outputs = _logits(model, batch) if layer is None else run_to(model, batch.clone(), [layer])[layer]
         (gradient,) = torch.autograd.grad(_total_score(outputs, target), batch)
     if rule != "plain" and (relus.others or not (relus.count or layer)):  # a first layer has no ReLU before it
         others = ", ".join(sorted(relus.others))
@@ -207,8 +212,8 @@ def smooth_grad(
 
     The noise is the same in each call. Shape of ``inputs``.
     """
-    if nt_samples < 1:
-        raise ValueError(f"nt_samples must be at least 1, not {nt_samples}")
+    check_whole(1, 100_000, nt_samples=nt_samples)
+    check_number(stdevs=stdevs)
     batch, single = prepare(model, inputs)
     with inference(model), explained(model, batch):
         indices: list[Index] = list(_indices(model(batch), target))
@@ -236,7 +241,7 @@ def grad_cam(model: nn.Module, inputs: Tensor, target: Target = None, *, layer: 
     with gradients(model), recording(model, [layer]) as outputs:
         batch, single = _differentiable(model, inputs)
         with explained(model, batch):
-            logits = model(batch)
+            logits = _logits(model, batch)
         maps = maps_of(outputs, layer)
         (gradient,) = torch.autograd.grad(_total_score(logits, target), maps)
     heat = (gradient.mean(dim=(2, 3), keepdim=True) * maps.detach()).sum(dim=1, keepdim=True).relu()
@@ -252,21 +257,30 @@ def _differentiable(model: nn.Module, inputs: Tensor) -> tuple[Tensor, bool]:
     return batch.detach().clone().requires_grad_(), single
 
 
+def _logits(model: nn.Module, batch: Tensor) -> Tensor:
+    return model(batch.clone())  # of which a first layer in place may make what it likes
+
+
 def _indices(outputs: Tensor, target: Target) -> list[tuple[int, ...]]:
     """For each image the place of its score in its output, checked."""
     if not isinstance(outputs, Tensor) or outputs.ndim < 2:
         raise ValueError("the model must give one tensor of logits, (N, K)")
     if target is None:
         target = outputs.flatten(1).argmax(dim=1)
-    listed = target.tolist() if isinstance(target, Tensor) else target
+    listed = target.tolist() if isinstance(target, Tensor | np.ndarray) else target
     listed = listed if isinstance(listed, list) else [listed] * len(outputs)
     if len(listed) != len(outputs):
         raise ValueError(f"target has {len(listed)} entries, and there are {len(outputs)} images")
     indices = [index if isinstance(index, tuple) else (index,) for index in listed]
     shape = tuple(outputs.shape[1:])
     for index in indices:
-        if len(index) > len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=False)):
-            raise ValueError(f"target must be an index into an output of shape {shape}, not {index}")
+        whole = all(isinstance(i, int) and not isinstance(i, bool) for i in index)
+        if (
+            not whole
+            or not 1 <= len(index) <= len(shape)
+            or not all(0 <= i < n for i, n in zip(index, shape, strict=False))
+        ):
+            raise ValueError(f"target must be an index into an output of shape {shape}, not {index!r:.60}")
     return indices
 
 

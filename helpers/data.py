@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers import files
+from helpers.arguments import check_seed, check_whole
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -57,6 +58,19 @@ def mirror(url: str) -> Iterator[tuple[str, bytes]]:
         yield name, b"".join(files.chunks(f"{url}{name}.gz", MAX_BYTES))
 
 
+def mirrors() -> Iterator[tuple[str, bytes]]:
+    """From the first folder of :data:`MIRRORS` that has all."""
+    failures = []
+    for url in MIRRORS:
+        try:
+            yield from mirror(url if url.endswith("/") else f"{url}/")
+        except OSError as error:
+            failures.append(str(error))
+        else:
+            return
+    raise OSError("; ".join(failures) or "no mirror is named")
+
+
 def debian_mirror() -> Iterator[tuple[str, bytes]]:
     """From the Debian package, with lists and cache of its own: it needs neither root nor an installation."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -91,7 +105,7 @@ def _run(command: list[str], directory: str) -> None:
 # Asked in turn.
 SOURCES: dict[str, Callable[[], Iterator[tuple[str, bytes]]]] = {
     f"the installed Debian package {DEBIAN_PACKAGE}": partial(folder, DEBIAN_FOLDER),
-    **{url: partial(mirror, url) for url in MIRRORS},
+    "the web": mirrors,
     f"the package {DEBIAN_PACKAGE} of a Debian mirror": debian_mirror,
 }
 
@@ -185,6 +199,8 @@ def fashion_mnist(train: bool) -> tuple[Tensor, Tensor]:
     """
     from torchvision.datasets import FashionMNIST  # a second to import
 
+    if not isinstance(train, bool):
+        raise ValueError(f"train must be True or False, not {train!r:.60}")
     dataset = FashionMNIST(find(), train=train)
     return dataset.data.unsqueeze(1).float().div_(255), dataset.targets  # in place: 188 MB less at the peak
 
@@ -213,8 +229,8 @@ class Batches:
     ) -> None:
         if len(images) != len(labels):
             raise ValueError(f"images and labels must pair up, but there are {len(images)} and {len(labels)}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        check_whole(1, batch_size=batch_size)
+        check_seed(seed)
         self.images, self.labels, self.batch_size = images, labels, batch_size
         self.shuffle, self.augment = shuffle, augment
         self.generator = torch.Generator().manual_seed(seed)
@@ -231,6 +247,10 @@ class Batches:
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each image of ``(N, C, H, W)`` mirrored left to right with probability 1/2."""
+    if images.ndim != 4 or not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"random_flip takes images (N, C, H, W) and a generator, not {tuple(images.shape)}, {generator}"
+        )
     flip = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
     return torch.where(flip, images.flip(-1), images)
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from helpers import devices, images
+from helpers.arguments import check_number, check_seed, check_whole
 from helpers.devices import device_of, mixed_precision
 from helpers.hooks import ReLURule, dummy_input, gradients, inference, run_to
 from helpers.images import Source, resized, scaled, total_variation
@@ -61,6 +62,9 @@ def select_activation(output: Tensor, channel: int | None = None, unit: tuple[in
     Raises:
         ValueError: it has no such channel or unit, or a unit is named without its channel.
     """
+    for place in (channel, *(unit or ())):
+        if place is not None:
+            check_whole(0, channel_or_unit=place)
     if unit is not None and channel is None:
         raise ValueError(f"unit {unit} is a row and a column in one channel's map, and channel does not say which")
     index = () if channel is None else (channel, *(unit or ()))
@@ -112,11 +116,12 @@ def deep_dream(
     Raises:
         ValueError: no such layer or channel, or an image that is too small for the layer, or too large.
     """
-    if octaves < 1 or steps < 1 or jitter < 0 or smoothing < 0:
-        raise ValueError(
-            "octaves and steps must be at least 1, jitter and smoothing not negative; "
-            f"they are {octaves}, {steps}, {jitter} and {smoothing}"
-        )
+    check_whole(1, 100, octaves=octaves)
+    check_whole(1, steps=steps)
+    check_whole(0, jitter=jitter)
+    check_number(step_size=step_size)
+    check_number(maximum=20, smoothing=smoothing)
+    check_seed(seed)
     layer = layer or network_of(model, "layer").dream_layer
     with gradients(model):
         dreamt = original = _started(model, layer, image)
@@ -144,8 +149,7 @@ def zoom(
     Returns:
         Each ``(3, H, W)``; after an interrupt those that are done, which may be none.
     """
-    if frames < 1:
-        raise ValueError(f"frames must be at least 1, not {frames}")
+    check_whole(1, frames=frames)
     layer = layer or network_of(model, "layer").dream_layer
     made = list[Tensor]()
     with gradients(model), suppress(KeyboardInterrupt):
@@ -231,7 +235,7 @@ def _gradient(model: nn.Module, layer: str, objective: Objective, image: Tensor)
     """Of the objective with respect to the pixels."""
     image.requires_grad_()
     with mixed_precision(image.device):
-        output = run_to(model, image, [layer])[layer]
+        output = run_to(model, image.clone(), [layer])[layer]  # a first layer may work in place
     return torch.autograd.grad(objective(output.float()), image)[0]
 
 
@@ -285,8 +289,12 @@ def maximize(
     Raises:
         ValueError: no such layer, channel, unit or basis, or an image that is too small for the layer, or too large.
     """
-    if basis not in BASES or steps < 1:
-        raise ValueError(f"basis must be one of {', '.join(BASES)}, and steps at least 1, not {basis!r} and {steps}")
+    if basis not in BASES:
+        raise ValueError(f"basis must be one of {', '.join(BASES)}, not {basis!r:.60}")
+    check_whole(1, steps=steps)
+    check_number(maximum=10, transform=transform)
+    check_number(tv_weight=tv_weight, learning_rate=learning_rate)
+    check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     grey = dummy_input(model, (3, *size))
     check_size(model, [layer], grey)

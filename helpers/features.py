@@ -4,6 +4,7 @@ Lesson 5 looks at the maps and the patches, lesson 6 at the vectors. How a layer
 ``hooks``.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -15,9 +16,10 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map_only
 from tqdm.auto import tqdm
 
+from helpers.arguments import check_whole
 from helpers.hooks import dummy_input, inference, maps_of, run_to
 from helpers.images import as_batch
-from helpers.models import explained, prepare
+from helpers.models import MAX_PIXELS, explained, prepare
 
 
 def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -42,6 +44,7 @@ def embeddings(model: nn.Module, images: Tensor, layer: str, *, batch_size: int 
 
     ``images`` are ``(N, C, H, W)``, of which ``batch_size`` go through the network at once.
     """
+    check_whole(1, batch_size=batch_size)
     vectors = []
     for batch in tqdm(as_batch(images)[0].split(batch_size), disable=not progress, unit="batch"):
         output = activations(model, batch, [layer])[layer].float()
@@ -94,8 +97,7 @@ def strongest_patches(
         batch_size: images in one forward pass.
         progress: whether to show a progress bar.
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1, not {count}")
+    check_whole(1, count=count, batch_size=batch_size)
     images, strongest = as_batch(images)[0], []
     for batch in tqdm(images.split(batch_size), disable=not progress, unit="batch"):
         maps = maps_of(activations(model, batch, [layer]), layer)
@@ -135,7 +137,10 @@ def receptive_field(
 
 def _fields(model: nn.Module, layer: str, input_shape: Sequence[int]) -> Callable[[tuple[int, int], int | None], Box]:
     """The receptive field of any unit of a layer, from one forward pass with :class:`_Reach` in place of pixels."""
-    black, (height, width) = dummy_input(model, input_shape), input_shape[1:]
+    if len(input_shape) != 3 or math.prod(input_shape[1:]) > MAX_PIXELS:
+        raise ValueError(f"input_shape is (C, H, W), {MAX_PIXELS:,} pixels at most, not {tuple(input_shape)}")
+    black = dummy_input(model, input_shape)
+    height, width = input_shape[1:]
     down, right = (torch.arange(1, size + 1).to(black) for size in (height, width))
     image = torch.cat([black + reach for reach in (down[:, None], down.flip(0)[:, None], right, right.flip(0))])
     with inference(model), explained(model, black, [layer]):

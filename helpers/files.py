@@ -2,14 +2,26 @@
 
 import http.client
 import os
+import shutil
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit, urlunsplit
-from urllib.request import urlopen
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    UnknownHandler,
+)
 
 import filelock
 
@@ -26,7 +38,7 @@ def chunks(url: str, max_bytes: int) -> Iterator[bytes]:
     """
     start, count = time.monotonic(), 0
     try:
-        with urlopen(_in_ascii(url), timeout=SILENCE_SECONDS) as response:
+        with _opened(_in_ascii(url)) as response:
             while chunk := response.read1(1 << 16):
                 count, waited = count + len(chunk), time.monotonic() - start
                 if count > max_bytes:
@@ -36,10 +48,36 @@ def chunks(url: str, max_bytes: int) -> Iterator[bytes]:
                 yield chunk
             if response.length:  # of what the server had announced
                 raise OSError(f"the connection broke off after {count:,} bytes, {response.length:,} before the end")
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except http.client.HTTPException as error:
+        raise OSError(f"{url} cannot be fetched: no answer as of a web server ({type(error).__name__})") from None
+    except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
         said = f"nothing came for {SILENCE_SECONDS} s" if isinstance(reason, TimeoutError) else reason
         raise OSError(f"{url} cannot be fetched: {said or type(reason).__name__}") from None
+
+
+def _opened(url: str) -> http.client.HTTPResponse:
+    opener = OpenerDirector()  # urllib's own would follow a redirect to other kinds of addresses
+    for handler in (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPRedirectHandler, HTTPDefaultErrorHandler):
+        opener.add_handler(handler())
+    for last in (HTTPErrorProcessor, UnknownHandler):
+        opener.add_handler(last())
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(opener.open(url, timeout=SILENCE_SECONDS))
+        except Exception as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)  # each byte of an answer's head may come just in time
+    thread.start()
+    thread.join(2 * SILENCE_SECONDS)
+    if not answers:
+        raise OSError(f"no answer was complete in {2 * SILENCE_SECONDS} s")
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return answers[0]
 
 
 def _in_ascii(url: str) -> str:
@@ -50,16 +88,27 @@ def _in_ascii(url: str) -> str:
     return urlunsplit((scheme, host.encode("idna").decode(), path, query, ""))
 
 
-def write(path: Path, content: bytes | Iterator[bytes]) -> None:
+def write(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file beside its place and rename it, so that one of this name is always whole."""
-    part = path.with_name(f"{path.name}.part")
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes | Iterable[bytes]]) -> None:
+    """Write files that belong together: none gets its name before all are written."""
+    ending = f".{os.getpid()}.{threading.get_ident()}.part"
+    parts = {path: path.with_name(f".{path.name}{ending}") for path in map(Path.resolve, contents)}
     try:
-        with part.open("wb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
-        part.replace(path)
+        for (path, part), content in zip(parts.items(), contents.values(), strict=True):
+            with part.open("wb") as file:
+                file.writelines([content] if isinstance(content, bytes) else content)
+            if path.exists():
+                shutil.copymode(path, part)
+        for path, part in parts.items():
+            part.replace(path)
     except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         raise
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from helpers.arguments import check_whole
+
 KERNELS: dict[str, Tensor] = {
     "identity": torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]]).float(),
     "box blur": torch.full((3, 3), 1 / 9),
@@ -49,8 +51,7 @@ def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, 
         ("padding", padding, 0),
         ("dilation", dilation, 1),
     ):
-        if value < minimum:
-            raise ValueError(f"{name} must be at least {minimum}, not {value}")
+        check_whole(minimum, **{name: value})
     span, padded = dilation * (kernel_size - 1) + 1, size + 2 * padding
     if span > padded:
         raise ValueError(f"a kernel that spans {span} rows does not fit into {padded} (size {size}, padding {padding})")
@@ -61,6 +62,7 @@ def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
     """Input rows that one output sees through a stack of ``(kernel_size, stride)`` layers. Lesson 2 derives it."""
     field, jump = 1, 1
     for kernel_size, stride in layers:
+        check_whole(1, kernel_size=kernel_size, stride=stride)
         field += (kernel_size - 1) * jump
         jump *= stride
     return field

@@ -3,10 +3,12 @@
 - :func:`recording` and :func:`run_to` keep the outputs of layers; the second stops as soon as it has them.
 - :func:`inference` and :func:`gradients` put the model into evaluation mode for a while.
 - :class:`ReLURule` changes what all ReLUs pass back; the rules themselves are ``attribution.RULES``.
+
+All of them change the model while they work and put it back afterwards, so one thread at a time may use a model.
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import torch
@@ -17,14 +19,30 @@ from torch.overrides import TorchFunctionMode
 @contextmanager
 def _evaluation(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode, and its parameters without gradients; each put back afterwards to what it was."""
+    check_model(model)
     modes = [(module, "training", module.training) for module in model.modules()]
-    flags = [(parameter, "requires_grad", parameter.requires_grad) for parameter in model.parameters()]
+    flags = [(p, "requires_grad", p.requires_grad) for p in model.parameters() if not p.is_inference()]
     try:
-        model.eval().requires_grad_(False)
+        for owner, name, _ in (*modes, *flags):
+            setattr(owner, name, False)
         yield
     finally:
-        for owner, name, value in (*modes, *flags):
-            setattr(owner, name, value)
+        try:
+            _put_back(*modes, *flags)
+        except KeyboardInterrupt:  # in the middle of it
+            _put_back(*modes, *flags)
+            raise
+
+
+def _put_back(*attributes: tuple[object, str, bool]) -> None:
+    for owner, name, value in attributes:
+        setattr(owner, name, value)
+
+
+def check_model(model: nn.Module) -> None:
+    """Refuse what is no network, in a sentence."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a network, a torch.nn.Module, not {model!r:.60}")
 
 
 @contextmanager
@@ -39,7 +57,13 @@ def gradients(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode, to be differentiated by its input, not its weights; put back afterwards.
 
     Gradients are on inside, also where someone around has turned them off.
+
+    Raises:
+        ValueError: the model was made under ``torch.inference_mode()``, and nothing can be differentiated through it.
     """
+    check_model(model)
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise ValueError("model was made under torch.inference_mode(), which gradients cannot pass: make it outside")
     with _evaluation(model), torch.inference_mode(False), torch.enable_grad():
         yield
 
@@ -65,7 +89,8 @@ def recording(model: nn.Module, layers: Sequence[str], stop: bool = False) -> It
         ValueError: the model has no layer of that name.
         TypeError: a layer gives something else than one tensor.
     """
-    outputs: dict[str, Tensor] = {}
+    check_model(model)
+    layers, outputs = list(layers), dict[str, Tensor]()
 
     def keep(name: str):
         def hook(_module, _inputs, output):
@@ -79,7 +104,7 @@ def recording(model: nn.Module, layers: Sequence[str], stop: bool = False) -> It
 
         return hook
 
-    found = {name: find_layer(model, name) for name in (layer.partition("#")[0] for layer in layers)}
+    found = {str(name).partition("#")[0]: find_layer(model, name) for name in layers}
     handles = [model.register_forward_pre_hook(lambda *_: outputs.clear())]
     try:
         handles += [layer.register_forward_hook(keep(name)) for name, layer in found.items()]
@@ -102,8 +127,10 @@ def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tens
         ValueError: no such layer, or the forward pass does not use it.
         TypeError: a layer gives something else than one tensor.
     """
-    if isinstance(layers, str):
-        raise ValueError(f"layers must be a list of names, such as [{layers!r}]")
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
+        example = layers if isinstance(layers, str) else "features.0"
+        raise ValueError(f"layers must be a list of names, such as [{example!r}], not {layers!r:.60}")
+    layers = list(layers)
     with recording(model, layers, stop=True) as outputs:
         model(x)
     return {name: output_of(outputs, name) for name in layers}
@@ -127,7 +154,8 @@ def maps_of(outputs: Mapping[str, Tensor], layer: str) -> Tensor:
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """The layer of that name; the error for a wrong one names those that are spelt nearly so, or the upper ones."""
     if not isinstance(name, str):
-        raise ValueError(f"a layer is named by text, such as 'features.0', not by {name!r}")
+        raise ValueError(f"a layer is named by text, such as 'features.0', not by {name!r:.60}")
+    name = name.partition("#")[0]
     try:
         return model.get_submodule(name)
     except AttributeError:
@@ -138,6 +166,9 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 def dummy_input(model: nn.Module, shape: Sequence[int]) -> Tensor:
     """A black image ``(1, C, H, W)``, where the model's weights are and in their precision."""
+    check_model(model)
+    if not isinstance(shape, Sequence) or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise ValueError(f"the shape of an image is whole numbers above 0, such as (3, 224, 224), not {shape!r:.60}")
     like = next(model.parameters(), torch.zeros(()))
     return like.new_zeros(1, *shape)
 

@@ -70,12 +70,16 @@ def trained_fashion_net() -> FashionNet:
     Raises:
         OSError: the file is not there, or not the one of its record.
     """
-    content, record = CHECKPOINT.read_bytes(), json.loads(CHECKPOINT.with_suffix(".json").read_text())
-    if hashlib.sha256(content).hexdigest() != record["sha256"]:
-        raise OSError(f"{CHECKPOINT} is damaged: git checkout it, or `make checkpoint` trains it again")
     with torch.device("meta"):  # no weights are drawn
         model = FashionNet()
-    model.load_state_dict(load(content), assign=True)
+    content, record = CHECKPOINT.read_bytes(), CHECKPOINT.with_suffix(".json").read_bytes()
+    try:
+        if hashlib.sha256(content).hexdigest() != json.loads(record)["sha256"]:
+            raise ValueError("it is not the one of its record")
+        model.load_state_dict(load(content), assign=True)
+    except Exception as error:  # whatever a broken record, or weights of another network, make of it
+        again = "git checkout data/checkpoints, or `make checkpoint` trains it again"
+        raise OSError(f"{CHECKPOINT} or its record is damaged ({error}): {again}") from error
     return model.eval()
 
 
@@ -139,6 +143,8 @@ def is_large_enough(model: nn.Module, layers: Sequence[str], shape: Sequence[int
 
 
 def _check_pixels(image: Tensor, name: str) -> None:
+    if image.ndim < 3:
+        raise ValueError(f"{name} has the shape {tuple(image.shape)}, and rows and columns are wanted")
     height, width = image.shape[-2:]
     if height * width > MAX_PIXELS:
         raise ValueError(
@@ -149,6 +155,8 @@ def _check_pixels(image: Tensor, name: str) -> None:
 
 def _refusal(model: nn.Module, layers: Sequence[str], shape: Sequence[int]) -> str:
     """Why a network cannot take images of that shape, as the end of a sentence; "" where it can, or nothing helps."""
+    if len(shape) != 3:
+        return ""
     channels, height, width = shape
     wanted = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), channels)
     if (wanted == channels and min(height, width) >= 256) or is_large_enough(model, layers, shape):
@@ -197,6 +205,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
             products = output.numel() * layer.weight[0].numel() if isinstance(layer, nn.Conv2d | nn.Linear) else 0
             rows.append(LayerRow(names[layer], type(layer).__name__, tuple(output.shape[1:]), parameters, products))
 
-    with register_module_forward_hook(note), inference(model):
-        model(dummy_input(model, input_shape))
+    image = dummy_input(model, input_shape)
+    with register_module_forward_hook(note), inference(model), explained(model, image):
+        model(image)
     return rows

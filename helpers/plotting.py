@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -74,9 +75,14 @@ def image_grid(
         vmin, vmax: the values drawn in its first and last color; by default the smallest and the largest of each map.
         size: width of one image, in inches.
     """
+    if not len(images):
+        raise ValueError("images must hold at least one")
     if titles is not None and len(titles) != len(images):
         raise ValueError(f"titles must pair up with the images, but there are {len(titles)} and {len(images)}")
-    arrays = [to_array(i) if isinstance(i, Tensor) else i for i in images]
+    arrays = [
+        i if isinstance(i, np.ndarray) and i.ndim == 3 and i.shape[2] == 3 else to_array(torch.as_tensor(i))
+        for i in images
+    ]
     figure, axes = axes_grid(len(arrays), columns, size, max(a.shape[0] / a.shape[1] for a in arrays))
     for ax, array, title in zip(axes, arrays, titles or [""] * len(arrays), strict=True):
         ax.imshow(array, cmap=cmap, vmin=vmin, vmax=vmax)

@@ -166,15 +166,12 @@ def _downloaded(name: str) -> nn.Module:
     with torch.device("meta"):
         model = models.get_model(name, **options)
     try:
-        with files.alone(file.parent, f"it fetches the weights of {name}"):
-            if not file.is_file() or not _is_whole(file):
-                files.write(file, _counted(files.chunks(url, MAX_BYTES), f"weights of {name}"))
-                if not _is_whole(file):
-                    file.unlink()
-                    raise OSError("what came is not what its name says")
+        if not _is_whole(file):
+            with files.alone(file.parent, f"it fetches the weights of {name}"):
+                _fetch(url, file)
         state = torch.load(file, map_location="cpu", weights_only=True)  # runs no code of the file's
         model.load_state_dict({key: state[key] for key in model.state_dict() if key in state}, assign=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever a file that is none makes torch.load raise
         raise WeightsUnavailable(
             f"The weights of {name} could not be had from {url} or {file}: {error}. "
             f"The embedded network needs no download: pretrained.load({EMBEDDED!r})."
@@ -192,6 +189,14 @@ def normalized(model: nn.Module, mean: Sequence[float], std: Sequence[float]) ->
     return model
 
 
+def _fetch(url: str, file: Path) -> None:
+    if not _is_whole(file):  # another process may have fetched it meanwhile
+        files.write(file, _counted(files.chunks(url, MAX_BYTES), f"weights to {file}"))
+        if not _is_whole(file):
+            file.unlink()
+            raise OSError("what came is not what its name says")
+
+
 def _counted(chunks: Iterator[bytes], title: str) -> Iterator[bytes]:
     with tqdm(desc=title, unit="B", unit_scale=True) as bar:
         for chunk in chunks:
@@ -200,6 +205,8 @@ def _counted(chunks: Iterator[bytes], title: str) -> Iterator[bytes]:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether its sha256 begins as the end of its name says."""
+    """Whether it is there, and its sha256 begins as the end of its name says."""
+    if not file.is_file():
+        return False
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest().startswith(file.stem.rpartition("-")[2])

@@ -20,6 +20,7 @@ from torch.optim import LBFGS, Adam, Optimizer
 from tqdm.auto import tqdm
 
 from helpers import images
+from helpers.arguments import check_number, check_whole
 from helpers.devices import device_of, mixed_precision
 from helpers.hooks import gradients, inference, run_to
 from helpers.images import Source, resized, scaled, to_gray, total_variation
@@ -152,12 +153,12 @@ def stylize(
         ValueError: no such layer, start or optimiser, no loss at all, a negative weight, or an image that is too small
             for the layers, or too large.
     """
-    weights = (content_weight, style_weight, tv_weight)
-    if optimizer not in OPTIMIZERS or steps < 1 or not min(weights) >= 0 or max(weights) == 0:
-        raise ValueError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)}, steps at least 1, weights not negative nor all 0; "
-            f"they are {optimizer!r}, {steps} and {weights}"
-        )
+    check_whole(1, steps=steps)
+    check_number(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
+    if content_weight == style_weight == tv_weight == 0:
+        raise ValueError("content_weight, style_weight and tv_weight must not all be 0")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {optimizer!r:.60}")
     content_layers = content_layers or dict.fromkeys(network_of(model, "content_layers").content_layers, 1)
     style_layers = style_layers or dict.fromkeys(network_of(model, "style_layers").style_layers, 1)
     shares = _shares(content_layers, content_weight), _shares(style_layers, style_weight)
@@ -171,12 +172,14 @@ def stylize(
         with suppress(KeyboardInterrupt), tqdm(run, total=steps * len(pairs), disable=not progress) as bar:
             for step, (losses, image, best) in enumerate(bar, start=1):  # noqa: B007 - best is for after the loop
                 if callback:
-                    callback(step, losses, finish(image)[0])
+                    callback(step, losses, finish(image)[0].clone())
     return finish(resized(best, original.shape[2:]))[0]
 
 
 def _shares(layers: Weights, weight: float) -> dict[str, float]:
     """The layers' weights, made to sum to ``weight``; none of them if that is 0."""
+    if not isinstance(layers, Mapping):
+        raise ValueError(f"layers are given with their weights, such as {{'features.3': 1.0}}, not {layers!r:.60}")
     total = sum(layers.values())
     if not total > 0 or min(layers.values()) < 0:
         raise ValueError(f"layers' weights must not be negative nor all 0, and these are {dict(layers)}")
@@ -197,7 +200,7 @@ def _pyramid(
 
 def _first(start: str, content: Tensor) -> Tensor:
     if start not in ("content", "noise"):
-        raise ValueError(f"start must be 'content' or 'noise', not {start!r}")
+        raise ValueError(f"start must be 'content' or 'noise', not {start!r:.60}")
     noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).to(content)
     return content if start == "content" else noise
 

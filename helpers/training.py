@@ -13,6 +13,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm.auto import tqdm
 
+from helpers.arguments import check_seed, check_whole
 from helpers.devices import device_of, mixed_precision
 from helpers.hooks import inference
 from helpers.models import explained, prepare
@@ -91,11 +92,26 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
         for images, targets in batches:
             batch, _ = prepare(model, images)
             with explained(model, batch):
-                logits.append(model(batch).float().cpu())
+                outputs = model(batch)
+            _check_pair(outputs, targets)
+            logits.append(outputs.float().cpu())
             labels.append(targets)
     if not logits:
         raise ValueError("evaluate was given no batches, and needs at least one image")
     return Evaluation(torch.cat(logits), torch.cat(labels))
+
+
+def _check_pair(logits: Tensor, labels: Tensor) -> None:
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError(
+            f"the model must give one tensor of logits, (N, K), not {getattr(logits, 'shape', type(logits))}"
+        )
+    n, k = logits.shape
+    if not isinstance(labels, Tensor) or labels.shape != (n,) or labels.dtype != torch.int64:
+        given = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise ValueError(f"labels must be a tensor of torch.int64, ({n},), one for each image, not {given}")
+    if not 0 <= labels.min() <= labels.max() < k:
+        raise ValueError(f"labels must lie in 0 to {k - 1}, not in {labels.min()} to {labels.max()}")
 
 
 def train(
@@ -129,6 +145,8 @@ def train(
     Returns:
         A :class:`History`; its training accuracy is the running one, measured while the weights change.
     """
+    check_whole(1, epochs=epochs)
+    check_seed(seed)
     history, start = History(), time.perf_counter()
     own_random_state = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
     with (
@@ -174,6 +192,7 @@ def _train_epoch(model, batches, optimizer, scheduler, bar) -> dict[str, float]:
         images, labels = prepare(model, given)[0], labels.to(device)
         with mixed_precision(device), explained(model, images):
             logits = model(images)
+        _check_pair(logits, labels)
         loss = cross_entropy(logits.float(), labels)
         optimizer.zero_grad()
         loss.backward()

@@ -300,7 +300,7 @@ def test_errors_name_what_was_given(asked):
         attribution.occlusion(model, x, 0, (5, 5), (6, 5))
     with pytest.raises(ValueError, match="no layer 'nowhere'"):
         attribution.grad_cam(model, x, 0, layer="nowhere")
-    with pytest.raises(ValueError, match="nt_samples must be at least 1"):
+    with pytest.raises(ValueError, match="nt_samples must be a whole number of at least 1"):
         attribution.smooth_grad(model, x, 0, 0)
 
 

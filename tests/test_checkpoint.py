@@ -65,10 +65,12 @@ def test_a_changed_weight_is_noticed(script, tmp_path):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    with pytest.raises(OSError, match=r"fashion_net\.safetensors is damaged: git checkout"):
+    with pytest.raises(
+        OSError, match=r"fashion_net\.safetensors or its record is damaged .*: git checkout data/checkpoints"
+    ):
         models.trained_fashion_net()
     path.write_bytes(b"")
-    with pytest.raises(OSError, match="is damaged"):
+    with pytest.raises(OSError, match="record is damaged"):
         models.trained_fashion_net()
 
 

@@ -112,7 +112,7 @@ def test_a_wrong_layer_is_answered_with_the_right_ones(fashion_net, items):
         features.activations(fashion_net, items, "features.1")
     with pytest.raises(ValueError, match="images are a tensor, not a ndarray"):
         features.activations(fashion_net, items.numpy(), ["features.1"])
-    with pytest.raises(ValueError, match="count must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="count must be a whole number of at least 1, not 0"):
         features.strongest_patches(fashion_net, items, "features.1", [0], 0)
     with pytest.raises(ValueError, match=r"torch.uint8"):
         features.activations(fashion_net, items.to(torch.uint8), ["features.1"])

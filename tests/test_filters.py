@@ -56,5 +56,5 @@ def test_output_size_is_pytorchs(size, kernel_size, stride, padding, dilation):
 @pytest.mark.parametrize("bad", [{"size": 0}, {"stride": 0}, {"padding": -1}, {"dilation": 0}, {"kernel_size": 0}])
 def test_output_size_names_the_bad_argument(bad):
     (name,) = bad
-    with pytest.raises(ValueError, match=f"{name} must be at least"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least"):
         filters.output_size(**({"size": 5, "kernel_size": 3} | bad))

@@ -41,7 +41,7 @@ def test_layer_table_leaves_the_model_as_it_was():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
     before = {k: v.clone() for k, v in net.state_dict().items()}
     rows = models.layer_table(net, (1, 8, 8))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="each image has 3 channels, and Sequential takes 1"):
         models.layer_table(net, (3, 8, 8))
     assert net.training
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())

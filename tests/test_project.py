@@ -29,7 +29,7 @@ def test_environment_and_pyproject_name_the_same_packages():
 
 
 FLOORS = [
-    {"files"},
+    {"arguments", "files"},
     {"images", "filters", "hooks", "devices"},
     {"data", "models", "pretrained", "incremental"},
     {"training", "features", "attribution", "dream", "style"},

@@ -224,7 +224,7 @@ def test_what_weighs_nothing_is_left_out(network, photo, painting):
     options = {"start": "noise", "style_weight": 0, **SHORT}
     first, other = (style.stylize(network, photo, example, **options) for example in (painting, 1 - painting))
     assert torch.equal(first, other)
-    with pytest.raises(ValueError, match="nor all 0"):
+    with pytest.raises(ValueError, match="must not all be 0"):
         style.stylize(network, photo, painting, content_weight=0, style_weight=0, tv_weight=0)
 
 
@@ -307,11 +307,11 @@ def test_what_cannot_be_painted(network, photo, painting, tmp_path):
         (huge, painting, {}, "2500 × 2000 pixels"),
         (tmp_path / "notes.txt", painting, {}, "cannot be read as an image"),
         (photo, painting, {"optimizer": "sgd"}, "optimizer must be one of lbfgs, adam"),
-        (photo, painting, {"steps": 0}, "steps at least 1"),
+        (photo, painting, {"steps": 0}, "steps must be a whole number of at least 1"),
         (photo, painting, {"start": "nosie"}, "start must be 'content' or 'noise', not 'nosie'"),
-        (photo, painting, {"tv_weight": -1}, "weights not negative"),
+        (photo, painting, {"tv_weight": -1}, "tv_weight must be a number of at least 0, not -1"),
         (photo, torch.rand(3, 20, 900), {}, "the style, scaled and framed, is 4 × 98 pixels"),
-        (photo, painting, {"style_weight": -1}, "weights not negative"),
+        (photo, painting, {"style_weight": -1}, "style_weight must be a number of at least 0, not -1"),
         (photo, painting, {"style_layers": {"features.1": 0}}, "layers' weights must not be negative nor all 0"),
         (photo, painting, {"style_layers": {"features.99": 1}}, "no layer 'features.99'"),
     ):

@@ -46,8 +46,8 @@ def main(epochs: int = 12, seed: int = 0) -> None:
         "torch": torch.__version__,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    files.write(CHECKPOINT, content)
-    files.write(CHECKPOINT.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
+    text = (json.dumps(record, indent=1) + "\n").encode()
+    files.write_together({CHECKPOINT: content, CHECKPOINT.with_suffix(".json"): text})
     print(f"{accuracy:.2%} of the test images right; kept as {CHECKPOINT.name} in {CHECKPOINT.parent}")
 
 
@@ -82,8 +82,8 @@ def record_run(seed: int = 0) -> None:
         "lengths": lengths,
         "rounds": rounds,
     }
-    files.write(lesson_03.RUN, file.getvalue())
-    files.write(lesson_03.RUN.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
+    text = (json.dumps(record, indent=1) + "\n").encode()
+    files.write_together({lesson_03.RUN: file.getvalue(), lesson_03.RUN.with_suffix(".json"): text})
     print(f"{rounds[-1]['accuracy']:.2%} after {rounds[-1]['images']:,} images; kept as {lesson_03.RUN.name}")
 
 

@@ -5,6 +5,7 @@ A check never raises in a lesson, whatever it is given; with NBGRADER_EXECUTION 
 
 import contextlib
 import copy
+import functools
 import inspect
 import io
 import os
@@ -152,6 +153,18 @@ def is_function(answer: Any) -> bool:
     return False
 
 
+def own_random_state(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """For a check that makes networks: their weights are the same each time, and the reader's random numbers stay."""
+
+    @functools.wraps(check)
+    def seeded(answer: Any) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            check(answer)
+
+    return seeded
+
+
 # --- Running the reader's function ------------------------------------------------------------------------------------
 
 
@@ -171,7 +184,9 @@ def run(
             outcome.value = function(*given)
             if observe and not outcome.is_missing:
                 outcome.value = observe(outcome.value, *given)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, and whatever people derive from it
             outcome.error = _raised(error, function, given)
     outcome.printed = printed.getvalue().strip()
     after = [trace for name, value in kept for trace in _traces(name, value)]
@@ -184,19 +199,18 @@ def run(
 def _settings_restored() -> Iterator[list[str]]:
     """Random states and torch's switches are put back afterwards; the list then says which had been changed."""
     changes: list[str] = []
-    states, gradients, dtype = (random.getstate(), np.random.get_state()), torch.is_grad_enabled(), torch.zeros(0).dtype
-    with torch.random.fork_rng(devices=[]):
+    states, dtype = (random.getstate(), np.random.get_state()), torch.zeros(0).dtype
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(SEED)
         try:
             yield changes
         finally:
             if torch.initial_seed() != SEED:
                 changes.append("sets the random seed of the whole program: leave torch.manual_seed to the caller.")
-            if torch.is_grad_enabled() != gradients:
-                changes.append("leaves gradients switched on or off: `with torch.no_grad():` puts it back at its end.")
+            if not torch.is_grad_enabled():
+                changes.append("leaves gradients switched off: `with torch.no_grad():` puts it back at its end.")
             random.setstate(states[0])
             np.random.set_state(states[1])
-            torch.set_grad_enabled(gradients)
             torch.set_default_dtype(dtype)
 
 
@@ -258,7 +272,10 @@ def _raised(error: BaseException, function: Callable[..., Any], arguments: Seque
         pass
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file and frame.line]
-    text = " ".join(str(error).split())[:300]
+    try:
+        text = " ".join(str(error).split())[:300]
+    except Exception:
+        text = "an error that cannot be written"
     where = f" in the line `{lines[-1][:80]}`" if lines else ""
     graph = " What it was computed from needs requires_grad_()." if "does not require grad" in text else ""
     return f"raised {type(error).__name__}{where}{': ' if text else ''}{text}.{graph}"
@@ -287,6 +304,9 @@ def to_numbers(value: Any) -> Tensor:
             raise UnusableResult(f"gave numbers of the type {array.dtype}; expected real ones.")
         return torch.from_numpy(array.astype(np.float64))
     if isinstance(value, list | tuple):
+        with contextlib.suppress(ValueError, TypeError, RuntimeError):  # a long list of plain numbers, at once
+            if (array := np.asarray(value)).dtype.kind in "iuf":
+                return torch.from_numpy(array.astype(np.float64))
         parts = [to_numbers(part) for part in value]
         if len({part.shape for part in parts}) > 1:
             raise UnusableResult(f"gave {_kind(value)} whose parts have different shapes.")

@@ -24,6 +24,12 @@ const signed = (limit, dark) => (v) => {
   return ink.map((c) => paper + Math.abs(share) * (c - paper));
 };
 
+/** Black or white, whichever is read better on a colour. */
+function inkOn(colour) {
+  const [r, g, b] = colour.map((c) => (c / 255) ** 2.2); // about as much light as it gives
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#000" : "#fff";
+}
+
 const largestSize = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
 
 // --- Elements -------------------------------------------------------------------------------------------------------
@@ -122,10 +128,10 @@ function table(parent, text, rows, columns) {
     return [...Array(columns)].map(() => add(row, "td"));
   });
   return (values, colour) => cells.forEach((cell, i) => {
-    const [r, g, b] = colour(values[i]);
+    const paper = colour(values[i]);
     cell.textContent = values[i].toFixed(2);
-    cell.style.background = `rgb(${r} ${g} ${b})`;
-    cell.style.color = 0.299 * r + 0.587 * g + 0.114 * b > 130 ? "#000" : "#fff";
+    cell.style.background = `rgb(${paper.join(" ")})`;
+    cell.style.color = inkOn(paper);
   });
 }
 
@@ -262,13 +268,23 @@ const explorer = (kinds) => ({
     const content = model.get("content");
     add(el, "style", {}, STYLE);
     const root = add(el, "div", { className: "xp" });
-    let waiting = false;
+    const redraws = [];
     /** Draw once before the next frame, however often it is asked for. */
-    const soon = (draw) => () => {
-      if (waiting) return;
-      waiting = true;
-      requestAnimationFrame(() => { waiting = false; draw(); });
+    const soon = (draw) => {
+      let waiting = false;
+      const later = () => {
+        if (waiting) return;
+        waiting = true;
+        requestAnimationFrame(() => { waiting = false; draw(); });
+      };
+      redraws.push(later);
+      return later;
     };
+    // What follows the page's colours is drawn anew when these change.
+    const themes = new MutationObserver(() => redraws.forEach((redraw) => redraw()));
+    for (const element of [document.documentElement, document.body]) {
+      themes.observe(element, { attributes: true, attributeFilter: ["data-theme", "data-jp-theme-light", "class"] });
+    }
     /** Tell Python what the reader has made. */
     const tell = (state) => { model.set("state", state); model.save_changes(); };
     return kinds[content.kind]({ root, content, model, soon, tell });

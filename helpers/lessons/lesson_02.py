@@ -4,18 +4,17 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import ipywidgets as ipw
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate, max_pool2d, relu
+from torch.nn.functional import avg_pool2d, max_pool2d
 
-from helpers import filters
+from helpers import filters, images
 from helpers.images import to_array
 from helpers.lessons.checking import Case, compare
-from helpers.lessons.explorer import connect, html_row, png, small_gray
+from helpers.lessons.explore import Explorer, gray_photo, grid
 from helpers.plotting import GRAY
 
 
@@ -261,88 +260,32 @@ DENSE_MISTAKES: dict[str, Callable] = {
 POOL_NUMBERS = torch.tensor([int(n) for n in "132051427102061384210923504117382602"]).float().view(6, 6)
 
 
-def pooling_explorer(photo: str = "camera") -> ipw.Widget:
-    """Lesson 2: move a pooling window over 6 × 6 numbers and over a feature map after ReLU."""
-    maps = relu(conv2d(small_gray(photo)[None, None], filters.step_filters()[:, None]))[0]
-    controls = {
-        "kind": ipw.Dropdown(options=["max", "average"], description="kind"),
-        "window": ipw.IntSlider(2, 1, 6, description="window"),
-        "stride": ipw.IntSlider(2, 1, 6, description="stride"),
-        "row": ipw.FloatSlider(0.35, min=0, max=1, step=0.005, description="row", readout=False),
-        "column": ipw.FloatSlider(0.5, min=0, max=1, step=0.005, description="column", readout=False),
-        "channel": ipw.Dropdown(options=[(f"of filter {i}", i) for i in range(4)], description="map"),
+class PoolingExplorer(Explorer):
+    """What :func:`pooling_explorer` gives."""
+
+    lesson = "lesson_02"
+
+    @property
+    def numbers(self) -> Tensor:
+        """The grid of numbers as the reader has left it, ``(6, 6)``."""
+        return grid(6, 6, self.state.get("numbers", self.content["numbers"]))
+
+
+def pooling_explorer(photo: images.Source | None = None) -> PoolingExplorer:
+    """Lesson 2: pool a grid of numbers or a feature map, and see each result's window, winner and gradient.
+
+    Args:
+        photo: an image of your own, as :func:`helpers.images.read` takes it; it comes before the sample photos, and the
+            explorer begins with its feature map.
+    """
+    photos = {"yours": images.read(photo)} if photo is not None else {}
+    photos |= {name: images.sample(name) for name in ("camera", "chelsea", "coins")}
+    names = ("bright to the right", "bright to the left", "bright below", "bright above")
+    content = {
+        "kind": "pooling",
+        "on": "grid of numbers" if photo is None else "feature map",
+        "numbers": POOL_NUMBERS.flatten().tolist(),
+        "filters": {name: f.flatten().tolist() for name, f in zip(names, filters.step_filters(), strict=True)},
+        "photos": [gray_photo(name, image, 120) for name, image in photos.items()],
     }
-    view = {"numbers": ipw.HTML(), "map": ipw.Image(), "pooled": ipw.Image(), "sizes": ipw.HTML()}
-
-    def draw(kind: str, window: int, stride: int, row: float, column: float, channel: int) -> dict[str, bytes | str]:
-        place = (kind, window, stride, row, column)
-        return {"numbers": _pooled_numbers(*place), **_pooled_map(maps[channel], *place)}
-
-    connect(controls, view, draw)
-    return ipw.VBox(
-        [
-            ipw.HBox([ipw.VBox(list(controls.values()), layout=ipw.Layout(min_width="320px")), view["numbers"]]),
-            ipw.HBox([view["map"], view["pooled"]]),
-            view["sizes"],
-        ]
-    )
-
-
-def _pool_at(grid: Tensor, kind: str, window: int, stride: int, row: float, column: float) -> tuple[Tensor, int, int]:
-    """The pooled map, and which of its values the sliders choose."""
-    pooled = (max_pool2d if kind == "max" else avg_pool2d)(grid[None, None], window, stride)[0, 0]
-    return pooled, round(row * (pooled.shape[0] - 1)), round(column * (pooled.shape[1] - 1))
-
-
-def _pooled_numbers(kind: str, window: int, stride: int, row: float, column: float) -> str:
-    pooled, i, j = _pool_at(POOL_NUMBERS, kind, window, stride, row, column)
-    top, left = i * stride, j * stride
-    seen = {start + k for start in range(0, 6 - window + 1, stride) for k in range(window)}
-    unseen = [(r, c) for r in range(6) for c in range(6) if r not in seen or c not in seen]
-    styles = dict.fromkeys(unseen, "color:#777;background:#ccc")
-    patch = POOL_NUMBERS[top : top + window, left : left + window]
-    styles |= {(top + r, left + c): "background:#f7c59f" for r in range(window) for c in range(window)}
-    if kind == "max":
-        r, c = divmod(int(patch.argmax()), window)
-        styles[top + r, left + c] = "background:#d55e00;color:white;font-weight:bold"
-    tables = [
-        ("6 × 6 numbers", _marked_table(POOL_NUMBERS, styles)),
-        ("→", ""),
-        (f"{kind} pooled", _marked_table(pooled, {(i, j): "background:#f7c59f;font-weight:bold"})),
-    ]
-    left_out = f"{len(unseen)} of 36 numbers are in no window (grey)." if unseen else "Each number is in some window."
-    return (
-        html_row(tables)
-        + f"<p>{kind} of the {window} × {window} window = pooled[{i}, {j}] = <b>{pooled[i, j].item():.4g}</b>. "
-        f"Rows: (6 − {window}) / {stride} + 1{_remark(6, window, stride)} = <b>{len(pooled)}</b>. {left_out}</p>"
-    )
-
-
-def _pooled_map(grid: Tensor, kind: str, window: int, stride: int, row: float, column: float) -> dict[str, bytes | str]:
-    pooled, i, j = _pool_at(grid, kind, window, stride, row, column)
-    scale = grid.max()
-    zoomed = interpolate((pooled / scale)[None, None], scale_factor=stride, mode="nearest")[0, 0]
-    (height, width), (rows, columns) = grid.shape, pooled.shape
-    return {
-        "map": png(grid / scale, (i * stride, j * stride, window, window)),
-        "pooled": png(zoomed, (i * stride, j * stride, stride, stride)),
-        "sizes": f"<p>Feature map {height} × {width}, pooled to {rows} × {columns} "
-        f"({pooled.numel() / grid.numel():.1%} of the numbers; drawn {stride} times as large). "
-        f"Rows: ({height} − {window}) / {stride} + 1{_remark(height, window, stride)} = {rows}.</p>",
-    }
-
-
-def _remark(size: int, window: int, stride: int) -> str:
-    """Whether the windows end at the edge; if not, how many rows and columns beyond the last one are lost."""
-    rest = (size - window) % stride
-    lost = "row and column" if rest == 1 else f"{rest} rows and columns"
-    return f", rounded down (the last {lost} do not fit)" if rest else ""
-
-
-def _marked_table(numbers: Tensor, styles: Mapping[tuple[int, int], str]) -> str:
-    cell = "width:26px;height:26px;text-align:center;border:1px solid #888;color:black;background:white;"
-    rows = [
-        "".join(f"<td style='{cell}{styles.get((r, c), '')}'>{n:.3g}</td>" for c, n in enumerate(row))
-        for r, row in enumerate(numbers.tolist())
-    ]
-    return f"<table style='border-collapse:collapse;margin:auto'><tr>{'</tr><tr>'.join(rows)}</tr></table>"
+    return PoolingExplorer(content=content)

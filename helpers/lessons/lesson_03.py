@@ -1,5 +1,6 @@
 """Lesson 3, a Fashion-MNIST classifier: the checks of its exercises, its explorer, and what only it uses."""
 
+import atexit
 import copy
 import functools
 import itertools
@@ -124,6 +125,7 @@ ENTROPY_MISTAKES: dict[str, Callable] = {
 }
 
 
+@checking.own_random_state
 def check_training_step(answer: Callable) -> None:
     """Checks ``answer(model, images, labels, optimizer)``: what it does to the weights, and the loss it gives back."""
     if not checking.is_function(answer):
@@ -381,6 +383,7 @@ class LiveTraining:
         self.stopping.clear()
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
+        atexit.register(self.stop)  # a thread in the middle of PyTorch would abort the process
         _when_interrupted(self.stopping.set)
 
     def _train_round(self) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import cv2
-import ipywidgets as ipw
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -15,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from helpers.lessons import checking
 from helpers.lessons.checking import CORRECT, NOT_YET, Case, compare, difference, judge, report, to_numbers
-from helpers.lessons.explorer import BOX_COLOR, connect, encode
+from helpers.lessons.explore import Explorer
 from helpers.models import Normalize
 from helpers.plotting import axes_grid
 
@@ -372,76 +370,51 @@ _SHIFT_MISTAKES: dict[str, Callable[..., Tensor]] = {
 }
 
 
-EXTENT = (-4.0, 4.5, -2.2, 2.2)  # of the marble's surface: smallest x, largest x, smallest y, largest y
-PIXELS = 80  # for a length of 1
-START = (-3.2, 1.0)
-LEVELS = (0.02, 0.1, 0.2, 0.29, 0.33, 0.5, 1, 2, 4, 8, 16, 32)  # heights of the contour lines
-
-
-def momentum_explorer(optimizer: str = "momentum", learning_rate: float = 0.15, momentum: float = 0.9) -> ipw.Widget:
-    """Lesson 4: a marble rolls down a surface with two minima, moved by torch.optim; press play, or drag anything."""
-    controls = {
-        "optimizer": ipw.Dropdown(options=list(MARBLES), value=optimizer, description="optimiser"),
-        "learning_rate": ipw.FloatLogSlider(learning_rate, min=-2.5, max=0, step=0.02, description="rate"),
-        "momentum": ipw.FloatSlider(momentum, min=0, max=0.99, step=0.01, description="momentum"),
-        "steps": ipw.IntSlider(60, 0, 100, description="steps"),
-    }
-    background = _contour_map()
-
-    def draw(optimizer: str, learning_rate: float, momentum: float, steps: int) -> dict[str, bytes | str]:
-        path = descend(
-            two_minima_loss, START, lambda points: MARBLES[optimizer](points, learning_rate, momentum), steps
-        )
-        return {"map": encode(_draw_path(background, path)), "text": _where(path[-1], steps)}
-
-    play = ipw.Play(value=60, min=0, max=100, interval=120)
-    ipw.jslink((play, "value"), (controls["steps"], "value"))
-    view = {"map": ipw.Image(format="png", layout=ipw.Layout(max_width="680px")), "text": ipw.HTML()}
-    connect(controls, view, draw)
-    optimizers, *sliders = controls.values()
-    return ipw.VBox([ipw.HBox([ipw.VBox([optimizers, play]), ipw.VBox(sliders)]), *view.values()])
-
-
-MARBLES: dict[str, Callable[[list[Tensor], float, float], torch.optim.Optimizer]] = {
-    "plain": lambda points, rate, momentum: torch.optim.SGD(points, rate),
-    "momentum": lambda points, rate, momentum: torch.optim.SGD(points, rate, momentum),
-    "Nesterov": lambda points, rate, momentum: torch.optim.SGD(points, rate, momentum, nesterov=momentum > 0),
-    "Adam": lambda points, rate, momentum: torch.optim.Adam(points, rate, betas=(momentum, 0.999)),
+SURFACES: dict[str, Callable[[Tensor], Tensor]] = {  # each from (…, 2) to heights (…); the page has the same
+    "parabola": lambda point: point[..., 0] ** 2 + point[..., 1] ** 2,
+    "valley": lambda point: 0.1 * point[..., 0] ** 2 + 5 * point[..., 1] ** 2,
+    "two minima": two_minima_loss,
+    "saddle": lambda point: point[..., 0] ** 2 / 4 + (point[..., 1] ** 2 - 2) ** 2 / 8,
+}
+# What the explorer says of each: in words, where the balls are dropped at first, and what to write at which places. On
+# the saddle they are dropped so near its ridge that it takes them a while to fall off.
+_SURFACES: dict[str, dict[str, Any]] = {
+    "parabola": {"text": "x² + y²: the curvature is 2 in all directions.", "start": [-3.2, 1.0], "signs": []},
+    "valley": {
+        "text": "0.1 x² + 5 y²: the curvature is 0.2 along the valley and 10 across it.",
+        "start": [-3.2, 1.0],
+        "signs": [],
+    },
+    "two minima": {
+        "text": "0.08 (x − 2)² + 3 (y − 0.15 x)² − 0.36 exp(−4 (x + 0.9)²): across the valley the curvature is 6.",
+        "start": [-3.2, 1.0],
+        "signs": [["shallow", -0.73, -0.11], ["deep", 2.0, 0.3]],
+    },
+    "saddle": {
+        "text": "x² / 4 + (y² − 2)² / 8: across the ridge y = 0 the curvature is −1, across each hollow 2.",
+        "start": [-3.2, 0.1],
+        "signs": [["saddle", 0, 0], ["hollow", 0, 1.41], ["hollow", 0, -1.41]],
+    },
 }
 
 
-def _contour_map() -> np.ndarray:
-    """The surface from above, ``(H, W, 3)``: low ground dark, a line wherever the height passes a level."""
-    left, right, bottom, top = EXTENT
-    ys = torch.linspace(top, bottom, round((top - bottom) * PIXELS))
-    xs = torch.linspace(left, right, round((right - left) * PIXELS))
-    heights = two_minima_loss(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).clamp(min=0).numpy()
-    bands = np.searchsorted(LEVELS, heights)
-    line = (np.diff(bands, axis=0, prepend=bands[:1]) != 0) | (np.diff(bands, axis=1, prepend=bands[:, :1]) != 0)
-    pixels = cv2.cvtColor(np.where(line, 120, 165 + 6 * bands).astype(np.uint8), cv2.COLOR_GRAY2RGB)
-    for label, x, y in (("shallow", -1.25, -0.75), ("deep", 1.7, -0.45)):
-        place = round((x - left) * PIXELS), round((top - y) * PIXELS)
-        cv2.putText(pixels, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
-    return pixels
+class DescentExplorer(Explorer):
+    """What :func:`descent_explorer` gives."""
+
+    lesson = "lesson_04"
+
+    @property
+    def start(self) -> Tensor:
+        """Where the reader has dropped the balls, ``(2,)``: x and y."""
+        return torch.tensor(self.state.get("start", self.content["surfaces"][self.content["surface"]]["start"]))
 
 
-def _draw_path(background: np.ndarray, path: Tensor) -> np.ndarray:
-    """A copy of the map with the path on it, a dot for each step and the marble at its end."""
-    left, _, _, top = EXTENT
-    places = (path - torch.tensor([left, top])) * torch.tensor([PIXELS, -PIXELS])
-    # A marble that has flown off has coordinates without bounds, which OpenCV's 16 bits do not hold.
-    dots = places.nan_to_num(1e4).clamp(-1e4, 1e4).round().int().numpy()
-    pixels = background.copy()
-    cv2.polylines(pixels, [dots], isClosed=False, color=BOX_COLOR, thickness=2, lineType=cv2.LINE_AA)
-    for x, y in dots.tolist():
-        cv2.circle(pixels, (x, y), 3, BOX_COLOR, -1, cv2.LINE_AA)
-    cv2.circle(pixels, dots[-1].tolist(), 8, (0, 0, 0), -1, cv2.LINE_AA)
-    return pixels
+def descent_explorer(surface: str = "two minima") -> DescentExplorer:
+    """Lesson 4: drop plain descent, momentum, Nesterov and Adam on a surface, and see which way each of them takes.
 
-
-def _where(point: Tensor, steps: int) -> str:
-    x, y = point.tolist()
-    left, right, bottom, top = EXTENT
-    if not (left <= x <= right and bottom <= y <= top):
-        return f"<p>after {steps} steps the marble has left the map</p>"
-    return f"<p>after {steps} steps: x = {x:.2f}, y = {y:.2f}, height {two_minima_loss(point).item():.3f}</p>"
+    Args:
+        surface: the one to begin with, by its name in :data:`SURFACES`.
+    """
+    if surface not in SURFACES:
+        raise ValueError(f"surface must be one of {', '.join(SURFACES)}, not {surface!r}")
+    return DescentExplorer(content={"kind": "descent", "surface": surface, "surfaces": _SURFACES})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from helpers import features, images, pretrained
-from helpers.lessons.checking import Case, compare
+from helpers.lessons.checking import Case, compare, own_random_state
 from helpers.lessons.explorer import BOX_COLOR, connect, encode, png
 
 
@@ -28,6 +28,7 @@ class Branched(nn.Module):
         return self.after(self.layer(x + self.before(x)))
 
 
+@own_random_state
 def check_recorded_output(answer: Callable) -> None:
     """Checks ``answer(model, layer, batch)``: the layer's own output, with the model left as it was."""
     generator = torch.Generator().manual_seed(0)

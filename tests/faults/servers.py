@@ -98,3 +98,19 @@ def serving(answer):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
     finally:
         listener.close()
+
+
+def dripping(connection):
+    """An answer whose head comes byte by byte, for ever."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.1)
+
+
+def sending_elsewhere(connection):
+    """Sends one on to another kind of server."""
+    connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/x\r\nContent-Length: 0\r\n\r\n")
+
+
+BROKEN += [dripping, sending_elsewhere]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import data, files
+from helpers import data, files, images, models
 
 
 @pytest.fixture
@@ -197,3 +197,69 @@ def test_the_command_line_ends_in_one_sentence(tmp_path):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "Fashion-MNIST has to be read from or written to" in done.stderr
+
+
+def write_again_and_again(path, content):
+    for _ in range(40):
+        files.write(path, content)
+
+
+def test_two_writers_of_one_file_leave_it_whole(tmp_path):
+    path, contents = tmp_path / "file", [b"A" * 1_000_000, b"B" * 1_000_000]
+    files.write(path, contents[0])
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=write_again_and_again, args=(path, content)) for content in contents]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        assert path.read_bytes() in contents
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_and_its_rights_stay(tmp_path):
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "real").chmod(0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    files.write(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+    assert (tmp_path / "real").stat().st_mode & 0o777 == 0o600
+
+
+def test_files_that_belong_together_are_not_parted_by_a_kill(tmp_path):
+    paths = {name: tmp_path / name for name in ("weights", "record")}
+    files.write_together(dict.fromkeys(paths.values(), b"old"))
+
+    def second():
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write_together({paths["weights"]: b"new", paths["record"]: second()})
+    assert {path.read_bytes() for path in paths.values()} == {b"old"}
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_mirror_may_be_named_at_any_time(sources, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/a", "http://127.0.0.1:9/b/"))
+    monkeypatch.setattr(data, "mirror", lambda url: asked.append(url) or iter(()))
+    list(data.mirrors())
+    assert asked == ["http://127.0.0.1:9/a/"]
+
+
+def test_a_pipe_is_no_image(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="it is no regular file"):
+        images.read(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("record", [b"", b"{}", b"[]", b"\xff", b"null"])
+def test_a_broken_record_of_the_kept_network_is_one_sentence(record, monkeypatch, tmp_path):
+    copy = tmp_path / models.CHECKPOINT.name
+    copy.write_bytes(models.CHECKPOINT.read_bytes())
+    copy.with_suffix(".json").write_bytes(record)
+    monkeypatch.setattr(models, "CHECKPOINT", copy)
+    with pytest.raises(OSError, match=r"or its record is damaged \(.*git checkout data/checkpoints"):
+        models.trained_fashion_net()

@@ -135,7 +135,7 @@ def test_any_kind_of_number_will_do(dtype):
 
 
 def test_a_size_below_one_is_refused():
-    with pytest.raises(ValueError, match="size must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="size must be a whole number of at least 1, not 0"):
         images.read(PIXELS, size=0)
 
 

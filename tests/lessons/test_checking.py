@@ -161,7 +161,7 @@ def keep_gradient(image, window, stride):
     [
         (change, "changes image, which it was given: work on a copy, image.clone()."),
         (seed, "sets the random seed of the whole program"),
-        (no_grad, "leaves gradients switched on or off"),
+        (no_grad, "leaves gradients switched off"),
         (ask_for_gradient, "sets requires_grad on image"),
         (keep_gradient, "leaves a gradient in image"),
     ],

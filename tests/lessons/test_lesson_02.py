@@ -1,88 +1,40 @@
-"""The explorer of lesson 2 shows what a direct computation gives."""
-
-import re
-
-import ipywidgets as ipw
-import pytest
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, relu
-from widget_tools import decode, every, find, text
+from torch.nn.functional import conv2d
 
-from helpers import filters
-from helpers.lessons import explorer as explorer_tools
+from helpers import filters, images
 from helpers.lessons import lesson_02
 
 
-@pytest.fixture(scope="module")
-def explorer():
-    return lesson_02.pooling_explorer()
+def test_pooling_explorer_gives_the_numbers_back():
+    explorer = lesson_02.pooling_explorer()
+    assert torch.equal(explorer.numbers, lesson_02.POOL_NUMBERS)
+    explorer.state = {"numbers": list(range(36))}
+    assert torch.equal(explorer.numbers, torch.arange(36.0).view(6, 6))
 
 
-def turn(explorer, **values):
-    """Set controls by their description; give what is written then."""
-    for name, value in values.items():
-        find(explorer, name).value = value
-    return text(explorer)
+def test_pooling_explorer_begins_with_ones_own_photo():
+    ramp = torch.linspace(0, 1, 100).expand(3, 50, 100)
+    content = lesson_02.pooling_explorer(ramp).content
+    photo = content["photos"][0]
+    assert (content["on"], photo["name"], photo["rows"], photo["columns"]) == ("feature map", "yours", 120, 240)
+    shown = np.frombuffer(photo["pixels"], np.uint8).reshape(120, 240) / 255
+    wanted = images.to_gray(images.resized(images.read(ramp), (120, 240)))[0]
+    np.testing.assert_allclose(shown, wanted, atol=0.003)
+    assert lesson_02.pooling_explorer().content["on"] == "grid of numbers"
 
 
-def cells(html):
-    """Each cell of the tables as (style, number), in reading order."""
-    return [(style, float(number)) for style, number in re.findall(r"<td style='(width[^']*)'>([-\d.e+]+)</td>", html)]
-
-
-SETTINGS = [
-    ("max", 2, 2, 0, 0),
-    ("max", 3, 2, 1, 1),
-    ("max", 2, 3, 0, 1),
-    ("average", 2, 1, 0.5, 1),
-    ("max", 6, 6, 1, 0),
-]
-
-
-@pytest.mark.parametrize(("kind", "window", "stride", "row", "column"), SETTINGS)
-def test_numbers(explorer, kind, window, stride, row, column):
-    html = turn(explorer, kind=kind, window=window, stride=stride, row=row, column=column)
-    shown = cells(html)
-    grid, output = shown[:36], shown[36:]
-    assert [n for _, n in grid] == lesson_02.POOL_NUMBERS.flatten().tolist()
-    pool = max_pool2d if kind == "max" else avg_pool2d
-    expected = pool(lesson_02.POOL_NUMBERS[None, None], window, stride).flatten().tolist()
-    assert [n for _, n in output] == pytest.approx(expected, abs=0.01)  # shown with three digits
-    chosen = [n for style, n in output if "bold" in style]
-    in_window = [n for style, n in grid if "#f7c59f" in style or "#d55e00" in style]
-    assert len(in_window) == window**2
-    if kind == "max":
-        assert [n for style, n in grid if "#d55e00" in style] == chosen == [max(in_window)]
-    else:
-        assert chosen == pytest.approx([sum(in_window) / window**2], abs=0.01)
-
-
-def test_what_is_in_no_window_is_said_and_grey(explorer):
-    html = turn(explorer, kind="max", window=3, stride=2, row=0, column=0)
-    grey = [i for i, (style, _) in enumerate(cells(html)[:36]) if "#ccc" in style]
-    assert grey == [i for i in range(36) if i % 6 == 5 or i >= 30]
-    assert "the last row and column do not fit" in html
-    assert "11 of 36" in html
-    html = turn(explorer, stride=3).split("Feature map")[0]
-    assert "do not fit" not in html
-    assert "Each number is in some window" in html
-
-
-def test_the_pooled_map(explorer):
-    sizes = turn(explorer, kind="max", window=4, stride=4, map=2, row=0, column=0)
-    photo = explorer_tools.small_gray("camera")
-    maps = relu(conv2d(photo[None, None], filters.step_filters()[:, None]))[:, 2:3]
-    expected = max_pool2d(maps, 4)[0, 0] / maps.max()
-    _, pooled = every(explorer, ipw.Image)
-    middles = decode(pooled)[4::8, 4::8]  # 4 times as large for the stride, 2 for the screen
-    assert middles.shape[:2] == expected.shape == (49, 49)
-    inside = torch.from_numpy(middles[2:, 2:, 0])  # past the box around the first value
-    assert torch.equal(inside, (expected[2:, 2:] * 255).round().long())
-    assert "pooled to 49 × 49" in sizes
-    assert "the last row and column do not fit" in sizes  # 197 = 49 · 4 + 1
+def test_the_filters_are_named_for_what_they_answer_to():
+    bright = torch.zeros(8, 8)
+    bright[:, 4:] = 1
+    pictures = {"right": bright, "left": bright.flip(1), "below": bright.T, "above": bright.T.flip(0)}
+    for name, kernel in lesson_02.pooling_explorer().content["filters"].items():
+        weight = torch.tensor(kernel).view(1, 1, 4, 4)
+        answers = {side: conv2d(picture[None, None], weight).max().item() for side, picture in pictures.items()}
+        assert max(answers, key=answers.__getitem__) == name.split()[-1]
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=4))

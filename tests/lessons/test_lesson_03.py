@@ -1,10 +1,12 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from helpers import data
+from helpers.data import CLASSES
 from helpers.lessons import lesson_03
-from helpers.models import FashionNet
+from helpers.models import FashionNet, trained_fashion_net
 from helpers.training import evaluate
 
 LABELS = torch.arange(40) % 10
@@ -97,3 +99,93 @@ def test_confusion_table_has_true_classes_in_rows():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
     assert ax.get_ylabel() == "true class"
     assert np.asarray(ax.images[0].get_array()).tolist() == [[0, 1], [0, 0]]
+
+
+# Corners (column, row) on the explorer's pad of 28 × 28, as one would draw and fill them.
+OUTLINES = {
+    "T-shirt/top": [
+        (9, 3),
+        (12, 5),
+        (16, 5),
+        (19, 3),
+        (26, 8),
+        (23, 12),
+        (20, 10),
+        (20, 25),
+        (8, 25),
+        (8, 10),
+        (5, 12),
+        (2, 8),
+    ],
+    "Trouser": [(9, 1), (19, 1), (20, 27), (16, 27), (14, 8), (12, 27), (8, 27)],
+    "Pullover": [
+        (10, 3),
+        (18, 3),
+        (23, 6),
+        (26, 24),
+        (22, 25),
+        (20, 12),
+        (20, 26),
+        (8, 26),
+        (8, 12),
+        (6, 25),
+        (2, 24),
+        (5, 6),
+    ],
+    "Dress": [(11, 1), (17, 1), (17, 9), (20, 27), (8, 27), (11, 9)],
+    "Coat": [
+        (10, 1),
+        (18, 1),
+        (23, 4),
+        (26, 24),
+        (22, 25),
+        (21, 12),
+        (21, 27),
+        (7, 27),
+        (7, 12),
+        (6, 25),
+        (2, 24),
+        (5, 4),
+    ],
+    "Sandal": [
+        (1, 19),
+        (8, 17),
+        (14, 14),
+        (20, 10),
+        (26, 8),
+        (27, 19),
+        (24, 20),
+        (24, 13),
+        (18, 16),
+        (14, 20),
+        (1, 21),
+    ],
+    "Shirt": [
+        (10, 2),
+        (14, 6),
+        (18, 2),
+        (23, 5),
+        (25, 22),
+        (22, 23),
+        (20, 11),
+        (20, 26),
+        (8, 26),
+        (8, 11),
+        (6, 23),
+        (5, 5),
+    ],
+    "Sneaker": [(1, 16), (8, 14), (15, 10), (21, 9), (27, 11), (27, 20), (1, 20)],
+    "Bag": [(3, 11), (25, 11), (26, 25), (2, 25)],
+    "Ankle boot": [(15, 3), (25, 3), (26, 24), (2, 24), (1, 20), (4, 17), (12, 14)],
+}
+
+
+@pytest.mark.parametrize("shade", [0.6, 0.8, 1.0])
+def test_filled_drawings_are_recognised(shade):
+    """A drawing is unlike a photograph: coats and shirts without buttons are taken for pullovers."""
+    model, recognised = trained_fashion_net(), []
+    for name, corners in OUTLINES.items():
+        large = cv2.fillPoly(np.zeros((280, 280), np.float32), [np.array(corners) * 10], shade)
+        drawing = torch.from_numpy(cv2.resize(large, (28, 28), interpolation=cv2.INTER_AREA))
+        recognised.append(CLASSES[model(drawing[None, None]).argmax()] == name)
+    assert sum(recognised) >= 8

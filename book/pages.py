@@ -1,0 +1,278 @@
+"""The pages of the book, made from the notebooks as they are stored; nothing is executed, and the tree is not touched.
+
+``write(folder)`` makes a source folder for Sphinx: the notebooks without what only a notebook can use, the
+start page with the lessons, the glossary and the index of the questions.
+"""
+
+import base64
+import hashlib
+import html
+import itertools
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+BOOK = Path(__file__).parent
+ROOT = BOOK.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# The picture of each lesson on the start page: the one whose alternative text begins like this.
+CARDS = (
+    "The photo's responses to three kernels",
+    "Part of a cat's face",
+    "Twenty garments in two rows",
+    "Four contour maps with paths",
+    "A patch with coins",
+    "Two maps of 300 garments",
+    "The tower six times",
+    "The cat's face, dreamt",
+    "Twice the cup of coffee made of coloured glass",
+)
+NEEDS_KERNEL = "*This explorer computes in Python, so it moves in the notebook only. In the book, a still follows.*"
+NOT_YET = "*This explorer was not stored with the lesson; it moves in the notebook.*"
+SOLUTION = "The solution"
+
+
+# --- Notebooks ---
+
+
+def text_of(value: str | list[str]) -> str:
+    """What nbformat keeps as one string or as a list of lines."""
+    return value if isinstance(value, str) else "".join(value)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A notebook, with the sources of its cells as plain strings."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        cell["source"] = text_of(cell["source"])
+    return notebook
+
+
+def prose(notebook: dict[str, Any]) -> str:
+    """All that is written between the code cells."""
+    return "\n\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+
+
+def title(notebook: dict[str, Any]) -> str:
+    """Such as ``1 · Convolution filters``."""
+    return prose(notebook).splitlines()[0].removeprefix("# ")
+
+
+def anchor(heading: str) -> str:
+    """What JupyterLab, and so the links in the lessons, call a heading."""
+    return re.sub(r"[`\"<>]", "", heading).replace(" ", "-")  # no quotation marks: MyST puts it into HTML as it is
+
+
+def words(notebook: dict[str, Any]) -> dict[str, str]:
+    """The words of a lesson, each with the anchor of the section that introduces it."""
+    line = re.search(r"^\*\*Words of this lesson:\*\* (.*)$", prose(notebook), re.M)
+    links = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", line.group(1)) if line else []
+    return {word: place for names, place in links for word in names.split(", ")}
+
+
+def figures(notebook: dict[str, Any]) -> list[tuple[str, bytes, str]]:
+    """Every figure: its alternative text, its bytes and its kind, such as ``png``."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", []) if "data" in output]
+    return [figure for output in outputs if (figure := figure_of(output))]
+
+
+def figure_of(output: dict[str, Any]) -> tuple[str, bytes, str] | None:
+    """The figure that an output holds, if it holds one."""
+    for mime, content in output.get("data", {}).items():
+        if mime in ("image/png", "image/jpeg", "image/webp", "image/gif"):
+            alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
+            return alt, base64.b64decode(text_of(content)), mime.removeprefix("image/")
+    return None
+
+
+# --- From a notebook to a page ---
+
+
+def put(path: Path, content: str | bytes) -> None:
+    """Write a file, unless it holds that already, so that Sphinx sees what is new."""
+    data = content.encode() if isinstance(content, str) else content
+    if not path.exists() or path.read_bytes() != data:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>()#!|$~&])", r"\\\1", text)
+
+
+def markdown(text: str) -> dict[str, Any]:
+    """Markdown as an output of a cell."""
+    return {"output_type": "display_data", "data": {"text/markdown": text}, "metadata": {}}
+
+
+def shown(output: dict[str, Any], cell: dict[str, Any], folder: Path, alive: bool) -> dict[str, Any] | None:
+    """An output as the book shows it; None if it does not."""
+    data = output.get("data", {})
+    fragment = text_of(data.get("text/html", ""))
+    if "data-explorer" in fragment:
+        return output | {"data": {"text/html": fragment}} if alive else markdown(NEEDS_KERNEL)
+    if "application/vnd.jupyter.widget-view+json" in data:  # an explorer with a kernel, or a progress bar
+        if "explorer(" not in cell["source"]:
+            return None
+        return markdown(NOT_YET if "Explorer(" in text_of(data.get("text/plain", "")) else NEEDS_KERNEL)
+    if figure := figure_of(output):
+        alt, content, kind = figure
+        name = f"{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
+        put(folder / "figures" / name, content)
+        return markdown(f"![{escaped(alt)}](figures/{name})")
+    return output
+
+
+def quiz(number: str, alive: bool) -> str:
+    """A lesson's quiz as HTML: its JSON for quiz.js, in a list that can be read without JavaScript."""
+    questions = json.loads((ROOT / "notebooks" / "quizzes" / f"{number}.json").read_text(encoding="utf-8"))
+    items = []
+    for question in questions:
+        answers = sorted(a["answer"] for a in question["answers"] if "answer" in a)
+        right = next(a for a in question["answers"] if a.get("correct"))
+        choices = "".join(f"<li>{html.escape(answer)}</li>" for answer in answers)
+        solution = html.escape(f"{right.get('answer', right.get('value'))}. {right['feedback']}")
+        items.append(
+            f"<li><p>{html.escape(question['question'])}</p>{f'<ul>{choices}</ul>' if choices else ''}"
+            f"<details><summary>Answer</summary><p>{solution}</p></details></li>"
+        )
+    data = json.dumps({"questions": questions}).replace("</", "<\\/")
+    script = f'<script type="application/json">{data}</script>' if alive else ""
+    return f'<div class="quiz"{" data-quiz" if alive else ""}><ol>{"".join(items)}</ol>{script}</div>'
+
+
+def page(path: Path, folder: Path, alive: bool) -> dict[str, Any]:
+    """A notebook as the book shows it; its figures go to ``folder``."""
+    notebook = read(path)
+    cells = []
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        asked = re.search(r"quizzes/(\d\d)\.json", cell["source"]) if cell["cell_type"] == "code" else None
+        if "claim" in tags:
+            continue
+        if asked:
+            cell = {"id": cell["id"], "cell_type": "markdown", "metadata": {}, "source": quiz(asked[1], alive)}
+        elif cell["cell_type"] == "code":
+            cell["outputs"] = [s for o in cell["outputs"] if (s := shown(o, cell, folder, alive))]
+            if "solution" in tags:
+                cell["metadata"]["tags"] = [*tags, "hide-cell"]
+                cell["metadata"]["mystnb"] = {"code_prompt_show": SOLUTION, "code_prompt_hide": SOLUTION}
+        else:
+            cell["source"] = cell["source"].replace(
+                "**Words of this lesson:**", "**[Words](../glossary.md) of this lesson:**"
+            )
+        cells.append(cell)
+    return notebook | {"cells": cells, "metadata": notebook["metadata"] | {"widgets": {}}}
+
+
+# --- Pages that are not lessons ---
+
+
+def card(path: Path, number: int, static: Path, suffix: str) -> str:
+    """A lesson on the start page: a picture, the title, what it shows, and the minutes it takes."""
+    notebook = read(path)
+    text = prose(notebook)
+    claim = re.search(r"^\*\*(.+?)\*\*$", text, re.M)
+    minutes = re.search(r"^About (\d+) minutes", text, re.M)
+    picture = next((f for f in figures(notebook) if f[0].startswith(CARDS[number])), None)
+    image = ""
+    if picture:
+        name = f"{path.stem}.{picture[2]}"
+        put(static / "cards" / name, picture[1])
+        image = f'<img src="_static/cards/{name}" alt="" />'
+    return (
+        f'<a class="card" href="notebooks/{path.stem}.{suffix}">{image}'
+        f"<strong>{html.escape(title(notebook))}</strong><span>{html.escape(claim[1] if claim else '')}</span>"
+        f"<small>{minutes[1] if minutes else '?'} minutes</small></a>"
+    )
+
+
+def start(static: Path, suffix: str) -> str:
+    """The start page: index.md with the lessons in it."""
+    text = (BOOK / "index.md").read_text(encoding="utf-8")
+    cards = "".join(card(path, i, static, suffix) for i, path in enumerate(NOTEBOOKS))
+    text = text.replace("{{ lessons }}", f'<div class="cards">{cards}</div>')
+    return text.replace("{{ documents }}", "\n".join(f"notebooks/{path.stem}" for path in NOTEBOOKS))
+
+
+def glossary() -> str:
+    """Every word of every lesson, by the alphabet, with what it means and the sections that introduce it."""
+    meanings = json.loads((BOOK / "glossary.json").read_text(encoding="utf-8"))
+    places: dict[str, list[str]] = {}
+    for path in NOTEBOOKS:
+        notebook = read(path)
+        number = title(notebook).split(" ")[0]
+        for word, place in words(notebook).items():
+            places.setdefault(word, []).append(f"[lesson\u00a0{number}](notebooks/{path.name}#{place})")
+    lines = [
+        "# Glossary",
+        "",
+        "Every word that a lesson introduces, and where. In code, it means what it means in PyTorch.",
+        "",
+    ]
+    entries = sorted(meanings.items(), key=lambda entry: entry[0].strip("`").casefold())
+    for letter, group in itertools.groupby(entries, key=lambda entry: entry[0].strip("`")[0].upper()):
+        lines += [f"## {letter}", "", "```{glossary}"]
+        for names, meaning in group:
+            found = [place for name in names.split(", ") for place in places.get(name, [])]
+            lines += [*names.split(", "), f"  {meaning} *({', '.join(dict.fromkeys(found))})*", ""]
+        lines += ["```", ""]
+    return "\n".join(lines)
+
+
+def questions() -> str:
+    """The index of the questions, each a link to the section that answers it."""
+    asked = json.loads((ROOT / "notebooks" / "questions.json").read_text(encoding="utf-8"))
+    titles = {path.name: title(read(path)) for path in NOTEBOOKS}
+    intro = (
+        f"{len(asked)} questions of a learner, in the order of the lessons. Each leads to the section that answers it."
+    )
+    lines = ["# Questions", "", intro, ""]
+    for name, group in itertools.groupby(asked, key=lambda question: question["notebook"]):
+        lines += [f"## {titles[name]}", ""]
+        for question in group:
+            link = f"notebooks/{name}#{anchor(question['heading'])}"
+            lines.append(f"{question['id'].removeprefix('Q')}. [{escaped(question['question'])}]({link})")
+        lines.append("")
+    return "\n".join(lines)
+
+
+# --- All of it ---
+
+
+def quiz_script() -> str:
+    """quiz.js as a plain script that mounts the quizzes of the page that it stands in."""
+    module = (BOOK / "quiz.js").read_text(encoding="utf-8").replace("export default", "const module =")
+    mount = """for (const place of document.querySelectorAll("div[data-quiz]")) {
+  const content = JSON.parse(place.querySelector("script").textContent), el = document.createElement("div");
+  place.replaceChildren(el);
+  module.render({ model: { get: () => content }, el });
+}"""
+    return "\n".join(["(() => {", module, mount, "})();"])
+
+
+def write(folder: Path, alive: bool = True) -> None:
+    """Make the pages of the book.
+
+    Args:
+        folder: for Sphinx to read; the files that pages load go to ``static`` in it.
+        alive: whether explorers and quizzes can work, as in a browser, or not, as in an EPUB.
+    """
+    from helpers.lessons import explore  # and PyTorch with it, so not before it is needed
+
+    static = folder / "static"
+    put(folder / "index.md", start(static, "html" if alive else "xhtml"))
+    put(folder / "glossary.md", glossary())
+    put(folder / "questions.md", questions())
+    for path in NOTEBOOKS:
+        put(folder / "notebooks" / path.name, json.dumps(page(path, folder / "notebooks", alive)))
+    for name in ("readme_style.jpg", "draw.py"):
+        (folder / "data" / "images").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "data" / "images" / name, folder / "data" / "images" / name)
+    put(static / "explorers.js", explore.script())
+    put(static / "quiz.js", quiz_script())
+    put(static / "book.css", (BOOK / "book.css").read_text(encoding="utf-8"))
