@@ -191,10 +191,11 @@ def card(path: Path, number: int, static: Path, suffix: str) -> str:
     )
 
 
-def start(static: Path, suffix: str) -> str:
-    """The start page: index.md with the lessons in it."""
+def start(static: Path, suffix: str, network: str) -> str:
+    """The start page: index.md with the network to draw into, and the lessons."""
     text = (BOOK / "index.md").read_text(encoding="utf-8")
     cards = "".join(card(path, i, static, suffix) for i, path in enumerate(NOTEBOOKS))
+    text = text.replace("{{ network }}", network)
     text = text.replace("{{ lessons }}", f'<div class="cards">{cards}</div>')
     return text.replace("{{ documents }}", "\n".join(f"notebooks/{path.stem}" for path in NOTEBOOKS))
 
@@ -262,10 +263,11 @@ def write(folder: Path, alive: bool = True) -> None:
         folder: for Sphinx to read; the files that pages load go to ``static`` in it.
         alive: whether explorers and quizzes can work, as in a browser, or not, as in an EPUB.
     """
-    from helpers.lessons import explore  # and PyTorch with it, so not before it is needed
+    from helpers.lessons import explore, lesson_03  # and PyTorch with it, so not before it is needed
 
     static = folder / "static"
-    put(folder / "index.md", start(static, "html" if alive else "xhtml"))
+    network = f"```{{raw}} html\n{lesson_03.network_explorer().fragment()}\n```" if alive else ""
+    put(folder / "index.md", start(static, "html" if alive else "xhtml", network))
     put(folder / "glossary.md", glossary())
     put(folder / "questions.md", questions())
     for path in NOTEBOOKS:

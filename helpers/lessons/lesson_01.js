@@ -3,7 +3,7 @@
 function kernelExplorer({ root, content, soon, tell }) {
   const names = content.photos.map((photo) => photo.name), presets = Object.keys(content.kernels);
   const settings = { photo: names[0], size: 3, stride: 1, padding: 0, dilation: 1, relu: false, second: "none" };
-  let kernel = Float32Array.from(content.kernels[content.kernel]), input, response, above, sheets, detail, place = null;
+  let kernel = Float32Array.from(content.kernels[content.kernel]), input, response, above, sheets, detail, place = { row: 70, column: 60 };
 
   const controls = add(root, "div", { className: "xp-row" });
   choice(controls, "photo", names, settings.photo, (name) => renew({ photo: name }));

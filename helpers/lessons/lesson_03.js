@@ -97,7 +97,7 @@ function trainingExplorer(frame) {
     scrub.max = state.rounds.length - 1;
     show(state.rounds.length - 1);
   });
-  show(state.at);
+  frame.soon(() => show(state.at))();
 }
 
 export default explorer({ network: networkExplorer, training: trainingExplorer });

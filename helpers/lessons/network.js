@@ -227,6 +227,7 @@ function networkView({ root, content, soon, tell }) {
   }
 
   drawing.load();
+  point({ layer: "scores", map: argmax(result.scores) });
   return (values) => {
     net = parameters(values);
     compute();
