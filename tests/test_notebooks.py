@@ -43,7 +43,7 @@ def test_is_valid_and_freshly_executed(notebook):
 
 
 def test_is_small_enough(notebook):
-    assert notebook.metadata.path.stat().st_size < 1_500_000
+    assert notebook.metadata.path.stat().st_size < 2_000_000
     assert max(len(c.source.splitlines()) for c in code_cells(notebook)) <= 20
 
 

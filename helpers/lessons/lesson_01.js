@@ -88,7 +88,8 @@ function kernelExplorer({ root, content, soon, tell }) {
     }
     const n = settings.size;
     detail = ["pixels under it", "× kernel", "= products"].map((text) => table(products, text, n, n));
-    place = place && { row: Math.min(place.row, response.rows - 1), column: Math.min(place.column, response.columns - 1) };
+    const within = place.above && above ? above : response;
+    place = { row: Math.min(place.row, within.rows - 1), column: Math.min(place.column, within.columns - 1), above: within === above };
   }
 
   /** Where the pointer is, as a place in the response (or in the second one). */
@@ -110,10 +111,6 @@ function kernelExplorer({ root, content, soon, tell }) {
     sheets.photo.draw(input.values, gray(0, 1));
     sheets.response.draw(response.values, paint(response));
     sheets.above?.draw(above.values, paint(above));
-    if (!place) {
-      note.textContent = "Point at the photo or a response: orange is below zero, purple above.";
-      return;
-    }
     const { stride, padding, dilation, size: n } = settings, extent = dilation * (n - 1) + 1;
     const high = place.above ? 3 : 1; // rows of the response that are looked at
     sheets.photo.frame({
