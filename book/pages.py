@@ -151,11 +151,11 @@ def page(path: Path, folder: Path, alive: bool) -> dict[str, Any]:
     cells = []
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
-        asked = re.search(r"quizzes/(\d\d)\.json", cell["source"]) if cell["cell_type"] == "code" else None
+        asked = re.search(r"\bquiz\((\d+)\)", cell["source"]) if cell["cell_type"] == "code" else None
         if "claim" in tags:
             continue
         if asked:
-            cell = {"id": cell["id"], "cell_type": "markdown", "metadata": {}, "source": quiz(asked[1], alive)}
+            cell = {"id": cell["id"], "cell_type": "markdown", "metadata": {}, "source": quiz(asked[1].zfill(2), alive)}
         elif cell["cell_type"] == "code":
             cell["outputs"] = [s for o in cell["outputs"] if (s := shown(o, cell, folder, alive))]
             if "solution" in tags:
@@ -247,7 +247,11 @@ def questions() -> str:
 
 def quiz_script() -> str:
     """quiz.js as a plain script that mounts the quizzes of the page that it stands in."""
-    module = (BOOK / "quiz.js").read_text(encoding="utf-8").replace("export default", "const module =")
+    module = (
+        (ROOT / "helpers" / "lessons" / "quiz.js")
+        .read_text(encoding="utf-8")
+        .replace("export default", "const module =")
+    )
     mount = """for (const place of document.querySelectorAll("div[data-quiz]")) {
   const content = JSON.parse(place.querySelector("script").textContent), el = document.createElement("div");
   place.replaceChildren(el);

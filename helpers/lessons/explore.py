@@ -21,7 +21,7 @@ from helpers import images
 
 FOLDER = Path(__file__).parent
 
-MORE_PARTS = {"lesson_03": ["network"]}
+PARTS: dict[str, list[str]] = {"lesson_03": ["layers", "explore", "network"], "quiz": []}  # else layers and explore
 
 # In place of anywidget: mounts each explorer of a page on the data that stands beside it.
 MOUNT = """
@@ -49,7 +49,7 @@ for (const place of document.querySelectorAll("div[data-explorer]")) {
 
 def module(lesson: str) -> str:
     """The source of a lesson's ES module, such as ``"lesson_01"``."""
-    parts = ["layers", "explore", *MORE_PARTS.get(lesson, []), lesson]
+    parts = [*PARTS.get(lesson, ["layers", "explore"]), lesson]
     return "\n".join((FOLDER / f"{part}.js").read_text() for part in parts)
 
 
