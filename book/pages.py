@@ -247,11 +247,9 @@ def questions() -> str:
 
 def quiz_script() -> str:
     """quiz.js as a plain script that mounts the quizzes of the page that it stands in."""
-    module = (
-        (ROOT / "helpers" / "lessons" / "quiz.js")
-        .read_text(encoding="utf-8")
-        .replace("export default", "const module =")
-    )
+    from helpers.lessons import explore
+
+    module = explore.module("quiz").replace("export default", "const module =")
     mount = """for (const place of document.querySelectorAll("div[data-quiz]")) {
   const content = JSON.parse(place.querySelector("script").textContent), el = document.createElement("div");
   place.replaceChildren(el);

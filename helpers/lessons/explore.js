@@ -238,7 +238,7 @@ const STYLE = `
 .xp-numbers { display: inline-grid; gap: 2px; justify-content: start; } .xp-numbers input { width: 4.2em; padding: 2px; text-align: right; }
 .xp-sheet { display: block; max-width: 100%; touch-action: pan-y; image-rendering: pixelated;
   border: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
-.xp-pad { max-width: 300px; } .xp-why { min-height: 190px; } .xp-title { font-weight: 600; } .xp-note { min-height: 1.4em; overflow-wrap: anywhere; }
+.xp-pad { max-width: 300px; } .xp-side { flex: 1 1 260px; } .xp-why { min-height: 190px; } .xp-title { font-weight: 600; } .xp-note { min-height: 1.4em; overflow-wrap: anywhere; }
 .xp-bars { display: grid; grid-template-columns: max-content minmax(60px, 160px) max-content; gap: 1px 8px; align-items: center; }
 .xp-bars i { display: block; height: 11px; background: color-mix(in srgb, currentColor 45%, transparent); }
 .xp table { border-collapse: collapse; font-variant-numeric: tabular-nums; }

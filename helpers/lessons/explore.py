@@ -54,10 +54,10 @@ def module(lesson: str) -> str:
 
 
 def script() -> str:
-    """A plain script that holds all lessons' modules and mounts the explorers of the page that it stands in."""
-    lessons = sorted(path.stem for path in FOLDER.glob("lesson_*.js"))
+    """A plain script that holds all lessons' modules and mounts the explorers and quizzes of the page that it stands in."""
+    names = [*sorted(path.stem for path in FOLDER.glob("lesson_*.js")), "quiz"]
     parts = [
-        f"modules.{name} = (() => {{\n{module(name).replace('export default', 'return')}\n}})();" for name in lessons
+        f"modules.{name} = (() => {{\n{module(name).replace('export default', 'return')}\n}})();" for name in names
     ]
     return "\n".join(["(() => {", "const modules = {};", *parts, MOUNT, "})();"])
 

@@ -125,7 +125,7 @@ function networkView({ root, content, soon, tell }) {
   const top = add(root, "div", { className: "xp-row" }), left = add(top, "div", { className: "xp-column xp-pad" });
   add(left, "span", { className: "xp-title" }, "draw here");
   const drawing = drawingPad(left, content.classes, items, content.labels, () => compute());
-  const right = add(top, "div", { className: "xp-column" });
+  const right = add(top, "div", { className: "xp-column xp-side" });
   add(right, "span", { className: "xp-title" }, "what the network takes it for");
   const probabilities = bars(right, content.classes);
   probabilities.rows.forEach(([name], c) => {
