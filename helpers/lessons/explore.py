@@ -54,7 +54,7 @@ def module(lesson: str) -> str:
 
 
 def script() -> str:
-    """A plain script that holds all lessons' modules and mounts the explorers and quizzes of the page that it stands in."""
+    """A plain script that holds all modules, and mounts the explorers and quizzes of the page that it stands in."""
     names = [*sorted(path.stem for path in FOLDER.glob("lesson_*.js")), "quiz"]
     parts = [
         f"modules.{name} = (() => {{\n{module(name).replace('export default', 'return')}\n}})();" for name in names
