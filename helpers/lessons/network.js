@@ -63,7 +63,7 @@ function drawingPad(parent, classes, items, labels, onChange) {
 
   /** Fill what is as dark as the place, and connected to it. */
   function fill(row, column) {
-    const todo = [[row, column]], limit = brush.shade / 2;
+    const todo = [[row, column]], limit = 0.8 * brush.shade; // not at a soft edge
     while (todo.length) {
       const [y, x] = todo.pop();
       if (y < 0 || y > 27 || x < 0 || x > 27 || image[28 * y + x] >= limit) continue;
