@@ -112,7 +112,9 @@ function numberGrid(parent, text, onChange) {
           event.preventDefault();
           change(event.deltaY < 0 ? 0.25 : -0.25);
         });
-        input.addEventListener("pointermove", (event) => event.buttons === 1 && event.movementY && change(-event.movementY / 20));
+        input.addEventListener("pointermove", (event) => {
+          if (event.buttons === 1 && event.pointerType === "mouse" && event.movementY) change(-event.movementY / 20);
+        });
       });
     },
   };
@@ -181,7 +183,10 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
     frame({ map = 0, row, column, height: h = 1, width: w = 1, colour = MARK }) {
       context.strokeStyle = colour;
       context.lineWidth = 2;
-      context.strokeRect(left(map) + column * cell - 1, top(map) + row * cell - 1, w * cell + 2, h * cell + 2);
+      const x = Math.max(1, left(map) + column * cell - 1), y = Math.max(1, top(map) + row * cell - 1);
+      const right = Math.min(width - 1, left(map) + (column + w) * cell + 1);
+      const bottom = Math.min(height - 1, top(map) + (row + h) * cell + 1);
+      context.strokeRect(x, y, right - x, bottom - y);
     },
   };
   if (!onPoint) return self;
@@ -201,7 +206,8 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
     return true;
   };
   canvas.addEventListener("pointermove", point);
-  canvas.addEventListener("pointerdown", (event) => point(event) && onPress?.(place, event));
+  canvas.addEventListener("pointerdown", point);
+  canvas.addEventListener("click", (event) => point(event) && onPress?.(place, event)); // not where a finger scrolls
   canvas.addEventListener("focus", () => canvas.matches(":focus-visible") && onPoint(place));
   canvas.addEventListener("keydown", (event) => {
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
