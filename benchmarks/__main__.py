@@ -1,7 +1,8 @@
 """All benchmarks, one after the other: ``python -m benchmarks``."""
 
-from benchmarks import looking, painting, recipe, sharing
+from benchmarks import latency, looking, painting, recipe, sharing
 
+latency.main()
 looking.main()
 painting.main()
 recipe.main()

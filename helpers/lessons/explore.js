@@ -1,36 +1,5 @@
-// What the explorers share: colours, controls, canvases to point at. Joined by Python with layers.js and one lesson's
-// module; it makes no request and depends on nothing.
-
-// --- Colours: from the page's theme ---------------------------------------------------------------------------------
-
-const MARK = "#d55e00", OTHER_MARK = "#0072b2";
-
-/** Whether the page is dark, told by its text. */
-function isDark(element) {
-  const [r, g, b] = getComputedStyle(element).color.match(/[\d.]+/g).map(Number);
-  return 0.299 * r + 0.587 * g + 0.114 * b > 140;
-}
-
-/** Grey from ``low`` (black) to ``high`` (white). */
-const gray = (low, high) => (v) => {
-  const level = Math.max(0, Math.min(255, (255 * (v - low)) / (high - low || 1)));
-  return [level, level, level];
-};
-
-/** Orange below zero, purple above, the paper's colour at zero. */
-const signed = (limit, dark) => (v) => {
-  const share = Math.max(-1, Math.min(1, v / (limit || 1)));
-  const paper = dark ? 24 : 255, ink = share < 0 ? [230, 97, 1] : dark ? [178, 148, 240] : [94, 60, 153];
-  return ink.map((c) => paper + Math.abs(share) * (c - paper));
-};
-
-/** Black or white, whichever is read better on a colour. */
-function inkOn(colour) {
-  const [r, g, b] = colour.map((c) => (c / 255) ** 2.2); // about as much light as it gives
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#000" : "#fff";
-}
-
-const largestSize = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+// What the explorers share: controls, and canvases to point at. Joined by Python with layers.js, colors.js and one
+// lesson's module; it makes no request and depends on nothing.
 
 // --- Elements -------------------------------------------------------------------------------------------------------
 
@@ -154,29 +123,38 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
   const scale = Math.ceil(globalThis.devicePixelRatio || 1);
   Object.assign(canvas, { width: width * scale, height: height * scale });
   canvas.style.width = `${width}px`;
-  const context = canvas.getContext("2d"), small = document.createElement("canvas");
-  Object.assign(small, { width: columns, height: rows });
-  const smallContext = small.getContext("2d"), pixels = smallContext.createImageData(columns, rows);
+  const context = canvas.getContext("2d"), pixels = context.createImageData(columns, rows), { data } = pixels;
+  const pictures = Array.from({ length: count }, () =>
+    Object.assign(document.createElement("canvas"), { width: columns, height: rows }).getContext("2d"));
   const left = (map) => (map % across) * (columns * cell + gap), top = (map) => Math.floor(map / across) * (rows * cell + gap);
   const place = { map: 0, row: Math.floor(rows / 2), column: Math.floor(columns / 2) };
 
   const self = {
     canvas, place, rows, columns,
     /** Draw each map with a function from a value to [red, green, blue]; one for all, or one for each map. */
-    draw(values, colour, dimmed = () => false) {
+    draw(values, colour, dimmed) {
+      for (let map = 0; map < count; map++) {
+        const paint = Array.isArray(colour) ? colour[map] : colour;
+        for (let at = map * rows * columns, to = 0; to < data.length; at++) {
+          const [r, g, b] = paint(values[at]);
+          data[to++] = r;
+          data[to++] = g;
+          data[to++] = b;
+          data[to++] = 255;
+        }
+        pictures[map].putImageData(pixels, 0, 0);
+      }
+      self.again(dimmed);
+    },
+    /** Show what was drawn last, without its frames. */
+    again(dimmed = () => false) {
       context.setTransform(scale, 0, 0, scale, 0, 0);
       context.clearRect(0, 0, width, height);
       context.imageSmoothingEnabled = false;
-      for (let map = 0; map < count; map++) {
-        const paint = Array.isArray(colour) ? colour[map] : colour;
-        for (let i = 0, at = map * rows * columns; i < rows * columns; i++, at++) {
-          const [r, g, b] = paint(values[at]);
-          pixels.data.set([r, g, b, 255], 4 * i);
-        }
-        smallContext.putImageData(pixels, 0, 0);
+      pictures.forEach((picture, map) => {
         context.globalAlpha = dimmed(map) ? 0.2 : 1;
-        context.drawImage(small, left(map), top(map), columns * cell, rows * cell);
-      }
+        context.drawImage(picture.canvas, left(map), top(map), columns * cell, rows * cell);
+      });
       context.globalAlpha = 1;
     },
     /** Draw a frame around cells of one map. */
@@ -293,6 +271,7 @@ const explorer = (kinds) => ({
     }
     /** Tell Python what the reader has made. */
     const tell = (state) => { model.set("state", state); model.save_changes(); };
-    return kinds[content.kind]({ root, content, model, soon, tell });
+    const end = kinds[content.kind]({ root, content, model, soon, tell });
+    return () => { themes.disconnect(); end?.(); };
   },
 });

@@ -1,6 +1,6 @@
 """The Python side of the explorers that live in the page: what they are made of, and what they tell.
 
-An explorer is an ES module (``layers.js``, ``explore.js`` and a lesson's own, joined) with data. In JupyterLab
+An explorer is an ES module (``SHARED`` parts and a lesson's own, joined) with data. In JupyterLab
 anywidget shows it; in the book and anywhere else a few lines of JavaScript mount the same module on the same data,
 which stands in the notebook's output. Either way it answers in the page, with or without a kernel.
 """
@@ -21,7 +21,8 @@ from helpers import images
 
 FOLDER = Path(__file__).parent
 
-PARTS: dict[str, list[str]] = {"lesson_03": ["layers", "explore", "network"], "quiz": []}  # else layers and explore
+SHARED = ["layers", "colors", "explore"]
+PARTS: dict[str, list[str]] = {"lesson_03": [*SHARED, "network"], "quiz": []}
 
 # In place of anywidget: mounts each explorer of a page on the data that stands beside it.
 MOUNT = """
@@ -49,7 +50,7 @@ for (const place of document.querySelectorAll("div[data-explorer]")) {
 
 def module(lesson: str) -> str:
     """The source of a lesson's ES module, such as ``"lesson_01"``."""
-    parts = [*PARTS.get(lesson, ["layers", "explore"]), lesson]
+    parts = [*PARTS.get(lesson, SHARED), lesson]
     return "\n".join((FOLDER / f"{part}.js").read_text() for part in parts)
 
 

@@ -5,6 +5,8 @@ function kernelExplorer({ root, content, soon, tell }) {
   const settings = { photo: names[0], size: 3, stride: 1, padding: 0, dilation: 1, relu: false, second: "none" };
   let kernel = Float32Array.from(content.kernels[content.kernel]), input, response, above, sheets, detail, place = { row: 70, column: 60 };
 
+  let painted = null; // whether what is on the sheets is for a dark page; null where it is out of date
+
   const controls = add(root, "div", { className: "xp-row" });
   choice(controls, "photo", names, settings.photo, (name) => renew({ photo: name }));
   const preset = choice(controls, "kernel", [...presets, "yours"], content.kernel, (name) => {
@@ -72,6 +74,7 @@ function kernelExplorer({ root, content, soon, tell }) {
     }
     if (rebuilt) layOut();
     tell({ kernel: [...kernel], size: settings.size });
+    painted = null;
     redraw();
   }
 
@@ -108,9 +111,13 @@ function kernelExplorer({ root, content, soon, tell }) {
       return;
     }
     const dark = isDark(root), paint = (m) => signed(largestSize(m.values), dark);
-    sheets.photo.draw(input.values, gray(0, 1));
-    sheets.response.draw(response.values, paint(response));
-    sheets.above?.draw(above.values, paint(above));
+    if (painted === dark) Object.values(sheets).forEach((each) => each.again());
+    else {
+      sheets.photo.draw(input.values, gray(0, 1));
+      sheets.response.draw(response.values, paint(response));
+      sheets.above?.draw(above.values, paint(above));
+      painted = dark;
+    }
     const { stride, padding, dilation, size: n } = settings, extent = dilation * (n - 1) + 1;
     const high = place.above ? 3 : 1; // rows of the response that are looked at
     sheets.photo.frame({

@@ -121,9 +121,8 @@ function board(parent, { label, map: { rows, columns, values }, cell, onPoint, o
   function draw(colour, textAt) {
     self.draw(Array.from(values, (_, i) => i), colour);
     texts.forEach((element, i) => {
-      const [r, g, b] = colour(i);
       element.textContent = textAt(i);
-      places[i].style.color = 0.299 * r + 0.587 * g + 0.114 * b > 130 ? "#000" : "#fff";
+      places[i].style.color = inkOn(colour(i));
     });
   }
   /** Frame a box, from inside where the cells are large: else the board's edge would cut it. */

@@ -74,7 +74,7 @@ function drawingPad(parent, classes, items, labels, onChange) {
 
   function drag({ row, column }, event) {
     if (!event?.buttons || brush.mode === "fill") return;
-    const from = last ?? { row, column }, steps = Math.max(1, Math.hypot(row - from.row, column - from.column));
+    const from = event.type === "pointermove" && last ? last : { row, column }, steps = Math.max(1, Math.hypot(row - from.row, column - from.column));
     for (let i = 1; i <= steps; i++) {
       stroke(from.row + ((row - from.row) * i) / steps, from.column + ((column - from.column) * i) / steps);
     }
