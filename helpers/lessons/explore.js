@@ -81,6 +81,8 @@ function numberGrid(parent, text, onChange) {
           event.preventDefault();
           change(event.deltaY < 0 ? 0.25 : -0.25);
         });
+        input.addEventListener("blur", () => input.value === "" && change(0));
+        input.addEventListener("pointerdown", (event) => input.setPointerCapture(event.pointerId)); // keeps the drag
         input.addEventListener("pointermove", (event) => {
           if (event.buttons === 1 && event.pointerType === "mouse" && event.movementY) change(-event.movementY / 20);
         });
@@ -118,7 +120,7 @@ function table(parent, text, rows, columns) {
  */
 function sheet(parent, { label, count = 1, rows, columns, across = count, cell = 4, onPoint, onPress }) {
   const gap = count > 1 ? 4 : 0, down = Math.ceil(count / across);
-  const width = across * (columns * cell + gap) - gap, height = down * (rows * cell + gap) - gap;
+  const width = Math.round(across * (columns * cell + gap) - gap), height = Math.round(down * (rows * cell + gap) - gap);
   const canvas = add(parent, "canvas", { className: "xp-sheet", role: "img", "aria-label": label });
   const scale = Math.ceil(globalThis.devicePixelRatio || 1);
   Object.assign(canvas, { width: width * scale, height: height * scale });
@@ -128,6 +130,18 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
     Object.assign(document.createElement("canvas"), { width: columns, height: rows }).getContext("2d"));
   const left = (map) => (map % across) * (columns * cell + gap), top = (map) => Math.floor(map / across) * (rows * cell + gap);
   const place = { map: 0, row: Math.floor(rows / 2), column: Math.floor(columns / 2) };
+
+  /** What is off can be told from what is merely dark or light. */
+  function cross(x, y) {
+    context.strokeStyle = MARK;
+    context.lineWidth = 2;
+    context.beginPath();
+    context.moveTo(x, y);
+    context.lineTo(x + columns * cell, y + rows * cell);
+    context.moveTo(x + columns * cell, y);
+    context.lineTo(x, y + rows * cell);
+    context.stroke();
+  }
 
   const self = {
     canvas, place, rows, columns,
@@ -154,8 +168,9 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
       pictures.forEach((picture, map) => {
         context.globalAlpha = dimmed(map) ? 0.2 : 1;
         context.drawImage(picture.canvas, left(map), top(map), columns * cell, rows * cell);
+        context.globalAlpha = 1;
+        if (dimmed(map)) cross(left(map), top(map));
       });
-      context.globalAlpha = 1;
     },
     /** Draw a frame around cells of one map. */
     frame({ map = 0, row, column, height: h = 1, width: w = 1, colour = MARK }) {
@@ -174,7 +189,9 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
   canvas.setAttribute("aria-label", `${label}; arrow keys point at a cell${count > 1 ? ", with Shift at another map" : ""}`);
   const point = (event) => {
     const box = canvas.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * width, y = ((event.clientY - box.top) / box.height) * height;
+    const share = (at, from, size, border) => (at - from - border) / (size - 2 * border);
+    const x = share(event.clientX, box.left, box.width, canvas.clientLeft) * width;
+    const y = share(event.clientY, box.top, box.height, canvas.clientTop) * height;
     const step = { x: columns * cell + gap, y: rows * cell + gap };
     const map = Math.floor(y / step.y) * across + Math.floor(x / step.x);
     const row = Math.floor((y % step.y) / cell), column = Math.floor((x % step.x) / cell);
@@ -222,6 +239,8 @@ const STYLE = `
 .xp-numbers { display: inline-grid; gap: 2px; justify-content: start; } .xp-numbers input { width: 4.2em; padding: 2px; text-align: right; }
 .xp-sheet { display: block; max-width: 100%; touch-action: pan-y; image-rendering: pixelated;
   border: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
+.xp-brief { min-height: 1.4em; position: sticky; top: 0; z-index: 1; padding: 2px 0;
+  background: var(--jp-layout-color0, var(--pst-color-background, transparent)); }
 .xp-pad { max-width: 300px; } .xp-side { flex: 1 1 260px; } .xp-why { min-height: 190px; } .xp-title { font-weight: 600; } .xp-note { min-height: 1.4em; overflow-wrap: anywhere; }
 .xp-bars { display: grid; grid-template-columns: max-content minmax(60px, 160px) max-content; gap: 1px 8px; align-items: center; }
 .xp-bars i { display: block; height: 11px; background: color-mix(in srgb, currentColor 45%, transparent); }

@@ -27,10 +27,11 @@ function kernelExplorer({ root, content, soon, tell }) {
   choice(controls, "second kernel on top", ["none", ...presets], "none", (name) => renew({ second: name }));
 
   const views = add(root, "div", { className: "xp-row" });
+  const legend = add(root, "div");
   const note = add(root, "div", { className: "xp-note", role: "status" });
   const below = add(root, "div", { className: "xp-row" });
   const editor = add(below, "div", { className: "xp-column" });
-  add(editor, "span", { className: "xp-title" }, "kernel: type, scroll or drag a number");
+  add(editor, "span", { className: "xp-title" }, "kernel: type a number, or drag it up and down");
   const numbers = numberGrid(editor, "kernel", (i, value) => {
     kernel[i] = value;
     preset.value = "yours";
@@ -86,7 +87,7 @@ function kernelExplorer({ root, content, soon, tell }) {
     const shown = { photo: input, response, ...(above && { above }) };
     for (const [name, { rows, columns }] of Object.entries(shown)) {
       const text = `${name === "above" ? "second response" : name}, ${rows} × ${columns}`;
-      const cell = above ? 1.4 : 1.8;
+      const cell = Math.min(1.8, (above ? 215 : 330) / input.columns); // side by side in a page of usual width
       sheets[name] = sheet(titled(text), { label: text, rows, columns, cell, onPoint: (at) => point(name, at) });
     }
     const n = settings.size;
@@ -110,13 +111,18 @@ function kernelExplorer({ root, content, soon, tell }) {
       note.textContent = "The kernel does not fit into the photo any more.";
       return;
     }
-    const dark = isDark(root), paint = (m) => signed(largestSize(m.values), dark);
+    // Where nothing is below zero a response looks like a photo, and is drawn like one.
+    const dark = isDark(root), isPositive = (m) => m.values.every((v) => v >= 0);
+    const paint = (m) => (isPositive(m) ? gray(0, largestSize(m.values)) : signed(largestSize(m.values), dark));
     if (painted === dark) Object.values(sheets).forEach((each) => each.again());
     else {
       sheets.photo.draw(input.values, gray(0, 1));
       sheets.response.draw(response.values, paint(response));
       sheets.above?.draw(above.values, paint(above));
       painted = dark;
+      const most = largestSize(response.values).toFixed(2);
+      legend.textContent = isPositive(response) ? `response: black is 0, white ${most}`
+        : `response: orange is −${most}, ${dark ? "black" : "white"} 0, purple ${most}`;
     }
     const { stride, padding, dilation, size: n } = settings, extent = dilation * (n - 1) + 1;
     const high = place.above ? 3 : 1; // rows of the response that are looked at
@@ -128,6 +134,11 @@ function kernelExplorer({ root, content, soon, tell }) {
     if (place.above) sheets.above.frame(place);
     explain(n, stride, padding, dilation);
   });
+
+  function seen(n, stride, dilation) {
+    const size = dilation * (n - 1) + 1 + 2 * stride;
+    return `${size} × ${size}`;
+  }
 
   function explain(n, stride, padding, dilation) {
     const patch = [...kernel].map((_, k) => {
@@ -143,7 +154,8 @@ function kernelExplorer({ root, content, soon, tell }) {
     detail[2](parts, signed(largestSize(parts), dark));
     const after = settings.relu ? `, after ReLU ${Math.max(0, sum).toFixed(3)}` : "";
     note.textContent = `row ${place.row}, column ${place.column}: the sum of the products is ${sum.toFixed(3)}${after}` +
-      (place.above ? `; the second response looks at 3 × 3 of these: ${above.values[place.row * above.columns + place.column].toFixed(3)}` : "");
+      (place.above ? `; the second response sums 3 × 3 of these, so ${seen(n, stride, dilation)} pixels of the photo: ` +
+        `${above.values[place.row * above.columns + place.column].toFixed(3)}` : "");
   }
 
   renew({});

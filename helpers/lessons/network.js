@@ -135,6 +135,7 @@ function networkView({ root, content, soon, tell }) {
   const note = add(right, "div", { className: "xp-note", role: "status" });
   const why = add(right, "div", { className: "xp-column xp-why" });
 
+  const brief = add(root, "div", { className: "xp-brief" }); // the rest may be scrolled away by now
   const middle = add(root, "div", { className: "xp-row" }), sheets = {};
   for (const [layer, { text, rows, count, across, cell }] of Object.entries(LAYERS)) {
     const column = add(middle, "div", { className: "xp-column" });
@@ -150,9 +151,11 @@ function networkView({ root, content, soon, tell }) {
 
   const bottom = add(root, "div", { className: "xp-column" });
   const offNote = add(bottom, "div", { className: "xp-note", role: "status" }, "Click a map of a convolution to switch its channel off.");
+  button(bottom, "all channels on", () => { off.clear(); compute(); count(); }).style.alignSelf = "flex-start";
   const accuracies = add(bottom, "div", { className: "xp-column" });
 
   function compute() {
+    if (pointed?.layer === "scores") pointed = null; // the winner may be another one now
     result = forward(net, drawing.image, content, off);
     tell({ drawing: [...drawing.image], probabilities: [...result.probabilities] });
     redraw();
@@ -171,18 +174,21 @@ function networkView({ root, content, soon, tell }) {
     }
     sheets.hidden.draw(result.hidden, gray(0, largestSize(result.hidden)));
     probabilities.update(result.probabilities, 1, argmax(result.scores));
-    if (pointed) explain();
+    explain(pointed ?? { layer: "scores", map: argmax(result.scores) });
   });
 
-  function explain() {
-    const { layer, map, row, column } = pointed;
+  function explain(place) {
+    const { layer, map, row, column } = place, winner = argmax(result.scores);
     why.replaceChildren();
     if (layer in LAYERS) {
       const { stride, extent } = LAYERS[layer];
       drawing.pad.frame({ row: stride * row, column: stride * column, height: extent, width: extent });
       sheets[layer].frame({ map, row, column });
     }
-    note.textContent = EXPLAIN[layer](result, net, pointed, { why, sheets, dark: dark(), classes: content.classes });
+    const isOff = off.has(`${layer.replace("Pooled", "")} ${map}`) ? " This channel is off: zeros go on from here." : "";
+    note.textContent = EXPLAIN[layer](result, net, place, { why, sheets, dark: dark(), classes: content.classes });
+    note.textContent += isOff;
+    brief.textContent = `${content.classes[winner]} ${(100 * result.probabilities[winner]).toFixed(1)} %. ${layer === "scores" ? "" : note.textContent}`;
   }
 
   function switchChannel(layer, map) {
@@ -195,7 +201,9 @@ function networkView({ root, content, soon, tell }) {
   /** Accuracy by class on the test items, with all channels and without those that are off; a few items at a time. */
   function count() {
     const names = [...off].map((key) => key.replace(" ", " layer, channel ")), run = ++counting;
-    offNote.textContent = off.size ? `Off: ${names.join("; ")}. Counting …` : "All channels are on.";
+    const whole = forward(net, drawing.image, content), winner = argmax(whole.scores);
+    const change = `${content.classes[winner]}'s score for this drawing: ${whole.scores[winner].toFixed(1)} to ${result.scores[winner].toFixed(1)}.`;
+    offNote.textContent = off.size ? `Off: ${names.join("; ")}. ${change} Counting …` : "All channels are on.";
     const right = [new Set(), off].map(() => new Float32Array(CLASSES)), all = new Float32Array(CLASSES);
     let item = 0;
     const some = () => {
@@ -212,7 +220,7 @@ function networkView({ root, content, soon, tell }) {
     const show = () => {
       const share = right.map((counts) => counts.map((n, c) => n / all[c]));
       const lost = share[0].map((s, c) => s - share[1][c]), worst = argmax(lost);
-      offNote.textContent = !off.size ? "All channels are on." : `Off: ${names.join("; ")}. ` + (lost[worst] > 0
+      offNote.textContent = !off.size ? "All channels are on." : `Off: ${names.join("; ")}. ${change} ` + (lost[worst] > 0
         ? `${content.classes[worst]} loses most: ${(100 * share[0][worst]).toFixed(0)} % to ${(100 * share[1][worst]).toFixed(0)} % of ${all[worst]} test items.`
         : "No class loses by it.");
       accuracies.replaceChildren();
@@ -227,7 +235,6 @@ function networkView({ root, content, soon, tell }) {
   }
 
   drawing.load();
-  point({ layer: "scores", map: argmax(result.scores) });
   return (values) => {
     net = parameters(values);
     compute();

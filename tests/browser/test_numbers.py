@@ -117,10 +117,16 @@ def test_the_sum_that_is_shown_is_the_value_of_the_response(page_of, size, setti
     sheet, note = page.get_by_label("response, "), page.locator(".xp-note")
     expect(sheet).to_have_attribute("aria-label", re.compile("response, {} × {};".format(*response.shape)))
     box = sheet.bounding_box()
-    for across, down in [(0.001, 0.001), (0.3, 0.6), (0.999, 0.999)]:
+    said = note.text_content()
+    for across, down in [(0.01, 0.01), (0.3, 0.6), (0.99, 0.99)]:
         page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
-        row, column = int(down * response.shape[0]), int(across * response.shape[1])
-        expect(note).to_have_text(f"row {row}, column {column}: the sum of the products is {response[row, column]:.3f}")
+        expect(note).not_to_have_text(said)
+        said = note.text_content()
+        row, column, shown = map(float, re.match(r"row (\d+), column (\d+): .* is (-?[\d.]+)$", said).groups())
+        row, column = int(row), int(column)
+        assert row == pytest.approx(down * response.shape[0], abs=2)  # cells are about as small as pixels
+        assert column == pytest.approx(across * response.shape[1], abs=2)
+        assert shown == pytest.approx(response[row, column].item(), abs=6e-4)
         parts = page.get_by_role("table", name="= products").locator("td").all_text_contents()
         assert sum(map(float, parts)) == pytest.approx(response[row, column].item(), abs=0.005 * len(parts))
 
@@ -137,7 +143,7 @@ def test_relu_and_a_second_kernel_are_computed_as_in_pytorch(page_of):
     box = sheet.bounding_box()
     page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.6 * box["height"])
     value = expected[int(0.6 * expected.shape[0]), int(0.4 * expected.shape[1])].item()
-    expect(page.locator(".xp-note")).to_contain_text(f"looks at 3 × 3 of these: {value:.3f}")
+    expect(page.locator(".xp-note")).to_contain_text(f"pixels of the photo: {value:.3f}")
 
 
 # --- Lesson 2 ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 EXPLORERS = ["kernel", "pooling", "network", "training", "descent"]
 # The label of a sheet, a place on it (shares of width and height), and what is said of that place; a key, and then.
 SHEETS = {
-    "kernel": ("photo, 200", 0.5025, 0.25, "row 49, column 99:", "ArrowRight", "row 49, column 100:"),
+    "kernel": ("photo, 200", 0.5025, 0.2525, "row 49, column 99:", "ArrowRight", "row 49, column 100:"),
     "pooling": ("maximum, 3 × 3", 0.2, 0.8, "rows 5 to 6, columns 1 to 2:", "ArrowUp", "rows 3 to 4, columns 1 to 2:"),
     "network": ("32 maps of the second", 0.06, 0.1, "Channel 0: nine", "Shift+ArrowDown", "Channel 8: nine"),
     "training": ("16 maps of the first", 0.1, 0.1, "Channel 0: the sum", "Shift+ArrowRight", "Channel 1: the sum"),
@@ -24,7 +24,7 @@ def place(element, across, down):
     """A place on an element, in the page."""
     element.scroll_into_view_if_needed()
     box = element.bounding_box()
-    return box["x"] + across * box["width"], box["y"] + down * box["height"]
+    return box["x"] + 1 + across * (box["width"] - 2), box["y"] + 1 + down * (box["height"] - 2)  # 1: its border
 
 
 def expect_note(page, text):
@@ -183,7 +183,7 @@ def swipe(page, element, shares, down=0.5):
 
 def test_a_finger_that_moves_over_a_photo_points_at_it(page_of):
     page = page_of("kernel", touch=True)
-    swipe(page, page.get_by_label("photo, 200"), [0.2, 0.3, 0.4, 0.5025], down=0.25)
+    swipe(page, page.get_by_label("photo, 200"), [0.2, 0.3, 0.4, 0.5025], down=0.2525)
     expect_note(page, "row 49, column 99:")
 
 
