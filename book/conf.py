@@ -91,8 +91,6 @@ def add_scripts(app, pagename, templatename, context, doctree):
     app.add_js_file(None, body=LIGHT_OR_DARK)
     if "data-explorer" in body:
         app.add_js_file("explorers.js", loading_method="defer")
-    if "data-quiz" in body:
-        app.add_js_file("quiz.js", loading_method="defer")
     if pagename == "search":
         app.add_js_file(None, body=SEARCH_FROM_A_FILE)
 

@@ -128,7 +128,7 @@ def shown(output: dict[str, Any], cell: dict[str, Any], folder: Path, alive: boo
 
 
 def quiz(number: str, alive: bool) -> str:
-    """A lesson's quiz as HTML: its JSON for quiz.js, in a list that can be read without JavaScript."""
+    """A lesson's quiz as HTML: its JSON, in a list that can be read without JavaScript."""
     questions = json.loads((ROOT / "notebooks" / "quizzes" / f"{number}.json").read_text(encoding="utf-8"))
     items = []
     for question in questions:
@@ -142,7 +142,8 @@ def quiz(number: str, alive: bool) -> str:
         )
     data = json.dumps({"questions": questions}).replace("</", "<\\/")
     script = f'<script type="application/json">{data}</script>' if alive else ""
-    return f'<div class="quiz"{" data-quiz" if alive else ""}><ol>{"".join(items)}</ol>{script}</div>'
+    mark = ' data-explorer="quiz"' if alive else ""
+    return f'<div class="quiz"{mark}><ol>{"".join(items)}</ol>{script}</div>'
 
 
 def page(path: Path, folder: Path, alive: bool) -> dict[str, Any]:
@@ -245,19 +246,6 @@ def questions() -> str:
 # --- All of it ---
 
 
-def quiz_script() -> str:
-    """quiz.js as a plain script that mounts the quizzes of the page that it stands in."""
-    from helpers.lessons import explore
-
-    module = explore.module("quiz").replace("export default", "const module =")
-    mount = """for (const place of document.querySelectorAll("div[data-quiz]")) {
-  const content = JSON.parse(place.querySelector("script").textContent), el = document.createElement("div");
-  place.replaceChildren(el);
-  module.render({ model: { get: () => content }, el });
-}"""
-    return "\n".join(["(() => {", module, mount, "})();"])
-
-
 def write(folder: Path, alive: bool = True) -> None:
     """Make the pages of the book.
 
@@ -278,5 +266,4 @@ def write(folder: Path, alive: bool = True) -> None:
         (folder / "data" / "images").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "data" / "images" / name, folder / "data" / "images" / name)
     put(static / "explorers.js", explore.script())
-    put(static / "quiz.js", quiz_script())
     put(static / "book.css", (BOOK / "book.css").read_text(encoding="utf-8"))

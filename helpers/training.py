@@ -189,10 +189,11 @@ def _train_epoch(model, batches, optimizer, scheduler, bar) -> dict[str, float]:
     model.train()
     total = torch.zeros(3, device=device)  # sum of losses, images right, images: read once an epoch
     for given, labels in batches:
-        images, labels = prepare(model, given)[0], labels.to(device)
+        images = prepare(model, given)[0]
         with mixed_precision(device), explained(model, images):
             logits = model(images)
-        _check_pair(logits, labels)
+        _check_pair(logits, labels)  # before they go to a graphics card, which would have to be waited for
+        labels = labels.to(device)
         loss = cross_entropy(logits.float(), labels)
         optimizer.zero_grad()
         loss.backward()

@@ -12,7 +12,7 @@ function curve(parent, text, top, form) {
   canvas.style.width = "260px";
   const context = canvas.getContext("2d");
   return (values, at, ink) => {
-    title.textContent = values.length ? `${text}: ${form(values[at])}` : text;
+    title.textContent = values.length ? `${text}: ${form(values[at])} (axis: ${form(0)} to ${form(top)})` : text;
     canvas.setAttribute("aria-label", title.textContent);
     context.clearRect(0, 0, 520, 200);
     context.strokeStyle = ink;

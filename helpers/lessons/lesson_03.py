@@ -383,7 +383,6 @@ class LiveTraining:
         self.stopping.clear()
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
-        atexit.register(self.stop)  # a thread in the middle of PyTorch would abort the process
         _when_interrupted(self.stopping.set)
 
     def _train_round(self) -> None:
@@ -405,6 +404,13 @@ class LiveTraining:
         self.stopping.set()
         if self.thread.is_alive():
             self.thread.join()
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    """A thread in the middle of PyTorch would abort the process."""
+    if LiveTraining.latest:
+        LiveTraining.latest.stop()
 
 
 def _when_interrupted(stop: Callable[[], None]) -> None:

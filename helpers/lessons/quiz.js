@@ -1,7 +1,7 @@
 // A quiz: questions with radio buttons or a number to type, and what the JSON says about each answer. An ES module as
 // the explorers are: it makes no request, depends on nothing, and takes its colours from the page.
 
-const STYLE = `
+const QUIZ_STYLE = `
 .qz { max-width: 46rem; margin: 1rem 0; }
 .qz form { border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: 8px;
   padding: .9rem 1.1rem 1rem; margin: 0 0 1rem; }
@@ -24,14 +24,6 @@ const STYLE = `
 .qz .qz-right [role=status]:not(:empty) { border-color: #009e73; background: color-mix(in srgb, #009e73 12%, transparent); }
 .qz .qz-total { font-weight: 600; }
 `;
-
-function add(parent, tag, properties = {}, text = "") {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) element.setAttribute(name, value);
-  element.textContent = text;
-  parent.append(element);
-  return element;
-}
 
 /** The number that was typed: 25088, 25,088, 0.5 or 0,5; NaN if it is none. */
 function typed(text) {
@@ -81,7 +73,7 @@ function ask(parent, question, number) {
 export default {
   render({ model, el }) {
     el.classList.add("qz");
-    add(el, "style", {}, STYLE);
+    add(el, "style", {}, QUIZ_STYLE);
     const { questions } = model.get("content"), results = [];
     const forms = questions.map((question, i) => ask(el, question, i + 1));
     const total = add(el, "p", { class: "qz-total", "aria-live": "polite" });

@@ -89,7 +89,7 @@ def test_what_is_typed_drawn_and_dropped_is_there_in_python(page):
 
 def test_a_network_trains_and_stops(page):
     training = explorer(page, "training")
-    loss = training.get_by_text("training loss: ")
+    loss = training.get_by_text("training loss: ").first
     recorded = loss.text_content()
     training.get_by_role("button", name="train", exact=True).click()
     expect(loss).not_to_have_text(recorded, timeout=30_000)
