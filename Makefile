@@ -14,8 +14,8 @@ KEEP := --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_wi
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-lab: data ## set up what is missing, and open JupyterLab on the first lesson
-	$(BIN)/jupyter lab $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/01_convolution_filters.ipynb
+lab: data ## set up what is missing, and open JupyterLab on the start page
+	$(BIN)/jupyter lab $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 test: data ## set up what is missing, and run every notebook and all tests
 	$(BIN)/pytest --numprocesses auto --dist loadfile # a notebook's cells stay on one worker

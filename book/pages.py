@@ -14,9 +14,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from helpers.lessons.course import (
+    LESSONS,
+    START,
+    anchor,
+    has_tag,
+    minutes,
+    promise,
+    read,
+    text_of,
+    title,
+    words,
+)
+
 BOOK = Path(__file__).parent
 ROOT = BOOK.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = [START, *LESSONS]
+LEFT_OUT = ("claim", "navigation", "notebook-only")  # cells that are no use in a book
 
 # The picture of each lesson on the start page: the one whose alternative text begins like this.
 CARDS = (
@@ -33,44 +47,10 @@ CARDS = (
 NEEDS_KERNEL = "*This explorer computes in Python, so it moves in the notebook only. In the book, a still follows.*"
 NOT_YET = "*This explorer was not stored with the lesson; it moves in the notebook.*"
 SOLUTION = "The solution"
+RESULT = "The result"
 
 
 # --- Notebooks ---
-
-
-def text_of(value: str | list[str]) -> str:
-    """What nbformat keeps as one string or as a list of lines."""
-    return value if isinstance(value, str) else "".join(value)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A notebook, with the sources of its cells as plain strings."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
-        cell["source"] = text_of(cell["source"])
-    return notebook
-
-
-def prose(notebook: dict[str, Any]) -> str:
-    """All that is written between the code cells."""
-    return "\n\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-
-
-def title(notebook: dict[str, Any]) -> str:
-    """Such as ``1 · Convolution filters``."""
-    return prose(notebook).splitlines()[0].removeprefix("# ")
-
-
-def anchor(heading: str) -> str:
-    """What JupyterLab, and so the links in the lessons, call a heading."""
-    return re.sub(r"[`\"<>]", "", heading).replace(" ", "-")  # no quotation marks: MyST puts it into HTML as it is
-
-
-def words(notebook: dict[str, Any]) -> dict[str, str]:
-    """The words of a lesson, each with the anchor of the section that introduces it."""
-    line = re.search(r"^\*\*Words of this lesson:\*\* (.*)$", prose(notebook), re.M)
-    links = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", line.group(1)) if line else []
-    return {word: place for names, place in links for word in names.split(", ")}
 
 
 def figures(notebook: dict[str, Any]) -> list[tuple[str, bytes, str]]:
@@ -149,25 +129,58 @@ def quiz(number: str, alive: bool) -> str:
 def page(path: Path, folder: Path, alive: bool) -> dict[str, Any]:
     """A notebook as the book shows it; its figures go to ``folder``."""
     notebook = read(path)
-    cells = []
-    for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags", [])
-        asked = re.search(r"\bquiz\((\d+)\)", cell["source"]) if cell["cell_type"] == "code" else None
-        if "claim" in tags:
-            continue
-        if asked:
-            cell = {"id": cell["id"], "cell_type": "markdown", "metadata": {}, "source": quiz(asked[1].zfill(2), alive)}
-        elif cell["cell_type"] == "code":
-            cell["outputs"] = [s for o in cell["outputs"] if (s := shown(o, cell, folder, alive))]
-            if "solution" in tags:
-                cell["metadata"]["tags"] = [*tags, "hide-cell"]
-                cell["metadata"]["mystnb"] = {"code_prompt_show": SOLUTION, "code_prompt_hide": SOLUTION}
+    cells = [cell for cell in notebook["cells"] if not any(has_tag(cell, tag) for tag in LEFT_OUT)]
+    cells = [of_text(cell) if cell["cell_type"] == "markdown" else of_code(cell, folder, alive) for cell in cells]
+    return notebook | {"cells": folded(cells), "metadata": notebook["metadata"] | {"widgets": {}}}
+
+
+def of_text(cell: dict[str, Any]) -> dict[str, Any]:
+    """A cell of text as the book has it."""
+    linked = cell["source"].replace("**Words of this lesson:**", "**[Words](../glossary.md) of this lesson:**")
+    return cell | {"source": linked}
+
+
+def of_code(cell: dict[str, Any], folder: Path, alive: bool) -> dict[str, Any]:
+    """A cell of code as the book has it: solutions are folded, results to be guessed, too; quizzes answer."""
+    tags = cell["metadata"].get("tags", [])
+    if asked := re.search(r"\bquiz\((\d+)\)", cell["source"]):
+        return {"id": cell["id"], "cell_type": "markdown", "metadata": {}, "source": quiz(asked[1].zfill(2), alive)}
+    outputs = [s for o in cell["outputs"] if (s := shown(o, cell, folder, alive))]
+    metadata = cell["metadata"]
+    if "solution" in tags:
+        prompts = {"code_prompt_show": SOLUTION, "code_prompt_hide": SOLUTION}
+        metadata = metadata | {"tags": [*tags, "hide-cell"], "mystnb": prompts}
+    elif "guess" in tags:
+        prompts = {"code_prompt_show": RESULT, "code_prompt_hide": RESULT}
+        metadata = metadata | {"tags": [*tags, "hide-output"], "mystnb": prompts}
+    return cell | {"outputs": outputs, "metadata": metadata}
+
+
+def folded(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same cells, with each aside folded below its heading, up to the next heading that is not below it."""
+    result, level = [], 0  # of the aside's heading; 0 outside
+    for cell in cells:
+        heading = re.match(r"(#+) (.+)", cell["source"]) if cell["cell_type"] == "markdown" else None
+        if level and heading and len(heading[1]) <= level:
+            result.append(written("</details>"))
+            level = 0
+        if heading and heading[2].startswith("Aside:"):
+            level = len(heading[1])
+            rest = cell["source"].partition("\n")[2].strip()
+            result += [
+                cell | {"source": heading[0]},
+                written('<details class="aside"><summary>Open this aside</summary>'),
+                *([written(rest)] if rest else []),
+            ]
         else:
-            cell["source"] = cell["source"].replace(
-                "**Words of this lesson:**", "**[Words](../glossary.md) of this lesson:**"
-            )
-        cells.append(cell)
-    return notebook | {"cells": cells, "metadata": notebook["metadata"] | {"widgets": {}}}
+            result.append(cell)
+    return [*result, written("</details>")] if level else result
+
+
+def written(source: str) -> dict[str, Any]:
+    """A cell of text."""
+    name = hashlib.sha256(source.encode()).hexdigest()[:8]
+    return {"id": name, "cell_type": "markdown", "metadata": {}, "source": source}
 
 
 # --- Pages that are not lessons ---
@@ -176,9 +189,6 @@ def page(path: Path, folder: Path, alive: bool) -> dict[str, Any]:
 def card(path: Path, number: int, static: Path, suffix: str) -> str:
     """A lesson on the start page: a picture, the title, what it shows, and the minutes it takes."""
     notebook = read(path)
-    text = prose(notebook)
-    claim = re.search(r"^\*\*(.+?)\*\*$", text, re.M)
-    minutes = re.search(r"^About (\d+) minutes", text, re.M)
     picture = next((f for f in figures(notebook) if f[0].startswith(CARDS[number])), None)
     image = ""
     if picture:
@@ -187,15 +197,15 @@ def card(path: Path, number: int, static: Path, suffix: str) -> str:
         image = f'<img src="_static/cards/{name}" alt="" />'
     return (
         f'<a class="card" href="notebooks/{path.stem}.{suffix}">{image}'
-        f"<strong>{html.escape(title(notebook))}</strong><span>{html.escape(claim[1] if claim else '')}</span>"
-        f"<small>{minutes[1] if minutes else '?'} minutes</small></a>"
+        f"<strong>{html.escape(title(notebook))}</strong><span>{html.escape(promise(notebook))}</span>"
+        f"<small>{minutes(notebook)[0]} minutes</small></a>"
     )
 
 
 def start(static: Path, suffix: str, network: str) -> str:
     """The start page: index.md with the network to draw into, and the lessons."""
     text = (BOOK / "index.md").read_text(encoding="utf-8")
-    cards = "".join(card(path, i, static, suffix) for i, path in enumerate(NOTEBOOKS))
+    cards = "".join(card(path, i, static, suffix) for i, path in enumerate(LESSONS))
     text = text.replace("{{ network }}", network)
     text = text.replace("{{ lessons }}", f'<div class="cards">{cards}</div>')
     return text.replace("{{ documents }}", "\n".join(f"notebooks/{path.stem}" for path in NOTEBOOKS))
@@ -203,9 +213,9 @@ def start(static: Path, suffix: str, network: str) -> str:
 
 def glossary() -> str:
     """Every word of every lesson, by the alphabet, with what it means and the sections that introduce it."""
-    meanings = json.loads((BOOK / "glossary.json").read_text(encoding="utf-8"))
+    meanings = json.loads((ROOT / "notebooks" / "glossary.json").read_text(encoding="utf-8"))
     places: dict[str, list[str]] = {}
-    for path in NOTEBOOKS:
+    for path in LESSONS:
         notebook = read(path)
         number = title(notebook).split(" ")[0]
         for word, place in words(notebook).items():
@@ -229,7 +239,7 @@ def glossary() -> str:
 def questions() -> str:
     """The index of the questions, each a link to the section that answers it."""
     asked = json.loads((ROOT / "notebooks" / "questions.json").read_text(encoding="utf-8"))
-    titles = {path.name: title(read(path)) for path in NOTEBOOKS}
+    titles = {path.name: title(read(path)) for path in LESSONS}
     intro = (
         f"{len(asked)} questions of a learner, in the order of the lessons. Each leads to the section that answers it."
     )

@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book"))
 import pages  # noqa: E402
 
-LESSONS = pytest.mark.parametrize("path", pages.NOTEBOOKS, ids=lambda path: path.stem)
+from helpers.lessons import course  # noqa: E402
+
+LESSONS = pytest.mark.parametrize("path", pages.LESSONS, ids=lambda path: path.stem)
+PAGES = pytest.mark.parametrize("path", pages.NOTEBOOKS, ids=lambda path: path.stem)
 REQUESTED = {
     "script": "src",
     "img": "src",
@@ -116,14 +119,14 @@ def test_links_and_anchors_lead_somewhere(book, soups):
             assert not anchor or unquote(anchor) in anchors[page], f"{name}: {link['href']}"
 
 
-@LESSONS
+@PAGES
 def test_figures_keep_their_alternative_texts(soups, path):
     shown = [img.get("alt") for img in lesson(soups, path).select("div.cell_output img")]
     assert shown == [alt for alt, _, _ in pages.figures(pages.read(path))]
     assert all(img.has_attr("alt") for soup in soups.values() for img in soup.find_all("img"))
 
 
-@LESSONS
+@PAGES
 def test_claims_are_left_out_and_solutions_folded(soups, path):
     page = lesson(soups, path)
     text = page.get_text()
@@ -134,16 +137,33 @@ def test_claims_are_left_out_and_solutions_folded(soups, path):
         assert [tag for tag in folded if cell["source"] in tag], cell["source"]
 
 
-@LESSONS
+def test_asides_are_folded_below_their_headings():
+    sources = ["# A", "## Aside: B\n\nwho wants it", "more", "### within", "## C", "end", "## Aside: D"]
+    cells = [{"id": s, "cell_type": "markdown", "metadata": {}, "source": s} for s in sources]
+    opening, closing = '<details class="aside"><summary>Open this aside</summary>', "</details>"
+    folded = [cell["source"] for cell in pages.folded(cells)]
+    aside = ["## Aside: B", opening, "who wants it", "more", "### within", closing]
+    assert folded == ["# A", *aside, "## C", "end", "## Aside: D", opening, closing]
+
+
+@PAGES
+def test_what_is_to_be_guessed_and_the_asides_are_folded(soups, path):
+    page = lesson(soups, path)
+    asides = [h for h in page.find_all(re.compile(r"h\d")) if h.get_text().startswith("Aside:")]
+    assert len(page.select("details.aside:not([open])")) == len(asides)
+    assert len(page.select("details.hide.below-input:not([open])")) == len(code_cells(path, "guess"))
+
+
+@PAGES
 def test_the_rest_of_the_code_stands_there(soups, path):
     text = lesson(soups, path).get_text()
     left_out = re.compile(r"\bquiz\(")
     for cell in code_cells(path):
-        if "claim" not in cell["metadata"].get("tags", []) and not left_out.search(cell["source"]):
+        if not {*pages.LEFT_OUT} & {*cell["metadata"].get("tags", [])} and not left_out.search(cell["source"]):
             assert cell["source"] in text
 
 
-@LESSONS
+@PAGES
 def test_explorers_come_with_their_script(soups, path):
     cells = [cell for cell in code_cells(path) if "quiz(" not in cell["source"]]
     outputs = [output for cell in cells for output in cell["outputs"]]
@@ -171,9 +191,6 @@ def test_quizzes_have_their_questions_with_and_without_javascript(soups, path):
     page = lesson(soups, path)
     questions = json.loads((ROOT / "notebooks" / "quizzes" / f"{path.name[:2]}.json").read_text())
     places = page.select("div.quiz[data-explorer=quiz]")
-    if not places:  # an explorer like any other by now
-        assert page.select("div[data-explorer]")
-        return
     assert len(places) == 1
     assert json.loads(places[0].find("script").text)["questions"] == questions
     assert len(places[0].select("ol > li")) == len(questions)
@@ -193,9 +210,9 @@ def test_each_question_leads_to_the_section_that_answers_it(soups):
 
 
 def test_the_glossary_has_the_words_of_the_lessons_and_no_others(soups):
-    meanings = json.loads((ROOT / "book" / "glossary.json").read_text())
+    meanings = json.loads((ROOT / "notebooks" / "glossary.json").read_text())
     defined = [name for names in meanings for name in names.split(", ")]
-    introduced = {word for path in pages.NOTEBOOKS for word in pages.words(pages.read(path))}
+    introduced = {word for path in pages.LESSONS for word in pages.words(pages.read(path))}
     assert sorted(defined) == sorted(introduced)
     assert all(len(meaning) > 30 and meaning.endswith(".") for meaning in meanings.values())
     terms = soups["glossary.html"].select("dl.glossary dt")
@@ -205,9 +222,9 @@ def test_the_glossary_has_the_words_of_the_lessons_and_no_others(soups):
     assert all(entry.select("a[href*='notebooks/']") for entry in soups["glossary.html"].select("dl.glossary dd"))
 
 
-@LESSONS
+@PAGES
 def test_formulas_are_drawn_by_the_browser(soups, path):
-    text = re.sub(r"`[^`]*`", "", pages.prose(pages.read(path)))
+    text = re.sub(r"`[^`]*`", "", course.prose(course.read(path)))
     written = re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", text, re.S)
     page = lesson(soups, path)
     assert len(page.find_all("math")) == len(written)
@@ -216,7 +233,7 @@ def test_formulas_are_drawn_by_the_browser(soups, path):
 
 def test_the_start_page_shows_each_lesson_and_pages_follow_each_other(book, soups):
     cards = soups["index.html"].select("a.card")
-    assert [card["href"] for card in cards] == [f"notebooks/{path.stem}.html" for path in pages.NOTEBOOKS]
+    assert [card["href"] for card in cards] == [f"notebooks/{path.stem}.html" for path in pages.LESSONS]
     for card, beginning in zip(cards, pages.CARDS, strict=True):
         assert card.find("img"), f"no figure begins with {beginning!r} any more: name another in book/pages.py"
         assert re.search(r"\d+ minutes", card.get_text())

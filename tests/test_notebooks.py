@@ -11,18 +11,32 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from helpers.lessons import course
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-LAST_SECTIONS = ["What goes wrong", "Explorer", "Exercises", "Recap", "Quiz", "Read on"]
+LESSONS = NOTEBOOKS[1:]  # without the start page
+LAST_SECTIONS = ["What goes wrong", "Exercises", "Recap", "Quiz", "Read on"]
 QUESTIONS = json.loads((FOLDER / "questions.json").read_text())
+
+
+def opened(path):
+    """A notebook; its path is in ``metadata.path``."""
+    read = nbformat.read(path, as_version=4)
+    read.metadata.path = path
+    return read
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request):
-    """Each notebook in turn; its path is in ``metadata.path``."""
-    read = nbformat.read(request.param, as_version=4)
-    read.metadata.path = request.param
-    return read
+    """Each notebook in turn."""
+    return opened(request.param)
+
+
+@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
+def lesson(request):
+    """Each lesson in turn."""
+    return opened(request.param)
 
 
 def code_cells(notebook, tag=None):
@@ -80,16 +94,79 @@ def test_a_claim_is_hidden_and_says_what_is_wrong(notebook):
         assert not cell.outputs
 
 
-def test_has_all_its_parts(notebook):
-    titles = headings(notebook)
+def test_has_all_its_parts(lesson):
+    titles = headings(lesson)
     assert [t for t in titles if t in LAST_SECTIONS] == LAST_SECTIONS
     assert re.match(r"\d · ", titles[0])
-    number = notebook.metadata.path.name[:2]
+    assert titles[0] == course.title(course.read(lesson.metadata.path))
+    assert course.promise(course.read(lesson.metadata.path))
+    number = lesson.metadata.path.name[:2]
     quiz = json.loads((FOLDER / "quizzes" / f"{number}.json").read_text())
     assert 3 <= len(quiz) <= 5
     for question in quiz:
         assert sum(bool(a.get("correct")) for a in question["answers"]) == 1, question["question"]
         assert all(a.get("feedback") for a in question["answers"])
+
+
+def test_leads_to_its_neighbours_at_the_top_and_the_bottom(lesson):
+    marked = [i for i, cell in enumerate(lesson.cells) if "navigation" in cell.metadata.get("tags", [])]
+    assert marked == [0, len(lesson.cells) - 1]
+    assert {lesson.cells[i].source for i in marked} == {course.navigation(lesson.metadata.path)}
+
+
+def test_what_is_to_be_guessed_is_folded_until_it_is_run(notebook):
+    for cell in code_cells(notebook, "guess"):
+        assert cell.outputs, cell.source
+        assert cell.metadata.jupyter.outputs_hidden, cell.source
+
+
+def asides(notebook):
+    """The cells of each aside: from its heading to the next one of the same level or a higher one."""
+    found, level = [], 0
+    for cell in notebook.cells:
+        heading = re.match(r"(#+) (Aside: )?", cell.source) if cell.cell_type == "markdown" else None
+        if heading and level and len(heading[1]) <= level:
+            level = 0
+        if heading and heading[2]:
+            level = len(heading[1])
+            found.append([])
+        if level:
+            found[-1].append(cell)
+    return found
+
+
+def test_asides_are_folded(notebook):
+    written = [title for title in headings(notebook) if title.startswith("Aside:")]
+    assert len(written) == len(asides(notebook)), "an aside's heading, and the one that ends it, begin their cells"
+    for heading, *rest in asides(notebook):
+        assert heading.metadata["jp-MarkdownHeadingCollapsed"]
+        written = [heading.source, *(cell.source for cell in rest if cell.cell_type == "markdown")]
+        assert len(re.findall(r"^#+ ", "\n".join(written), re.M)) == 1
+
+
+def names(source, kind):
+    """The names that code reads (``ast.Load``) or gives (``ast.Store``), imports and definitions among the latter."""
+    nodes = list(ast.walk(ast.parse(source)))
+    found = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, kind)}
+    if kind is ast.Store:
+        found |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        found |= {(a.asname or a.name).split(".")[0] for node in imports for a in node.names}
+    return found
+
+
+def test_nothing_depends_on_an_aside(notebook):
+    skipped = [id(cell) for aside in asides(notebook) for cell in aside]
+    given, only_there = set(), set()
+    for cell in code_cells(notebook):
+        if id(cell) in skipped:
+            only_there |= names(cell.source, ast.Store) - given
+        elif "solution" not in cell.metadata.get("tags", []):
+            new = names(cell.source, ast.Store)
+            missing = (names(cell.source, ast.Load) - new) & only_there
+            assert not missing, f"{missing} is given in an aside only, and used in: {cell.source}"
+            given |= new
+            only_there -= new
 
 
 def anchors(notebook):
@@ -107,8 +184,8 @@ def test_links_lead_somewhere(notebook):
         assert not anchor or anchor in anchors(target), f"no heading {anchor} in {file or 'this notebook'}"
 
 
-def test_each_exercise_has_a_check_and_a_solution(notebook):
-    cells = code_cells(notebook)
+def test_each_exercise_has_a_check_and_a_solution(lesson):
+    cells = code_cells(lesson)
     exercises = [i for i, c in enumerate(cells) if "exercise" in c.metadata.get("tags", [])]
     assert 2 <= len(exercises) <= 4
     for i in exercises:
@@ -119,6 +196,8 @@ def test_each_exercise_has_a_check_and_a_solution(notebook):
         assert solution.source.endswith(check.source)
         assert "Not attempted yet" in check.outputs[0].text
         assert solution.outputs[0].text.startswith("Correct")
+    named = [exercise.check for exercise in course.exercises(course.read(lesson.metadata.path))]
+    assert named == [cells[i + 1].source.partition("(")[0] for i in exercises]
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: q["id"])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from helpers.lessons import course
+
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "opencv", "matplotlib": "matplotlib-base"}
 
@@ -35,6 +37,16 @@ FLOORS = [
     {"training", "features", "attribution", "dream", "style"},
     {"plotting"},
 ]
+
+
+def test_the_readme_lists_the_lessons_with_their_minutes():
+    readme = (ROOT / "README.md").read_text()
+    for path in course.LESSONS:
+        lesson = course.read(path)
+        core, asides = course.minutes(lesson)
+        assert core, f"{path.name} does not say how long it takes"
+        times = f"{core} + {asides}" if asides else str(core)
+        assert f"| [{course.title(lesson)}](notebooks/{path.name}) | {times} |" in readme
 
 
 def imported(path):

@@ -1,16 +1,61 @@
 """Lesson 1, convolution filters: the checks of its exercises, its explorer, and what only it uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, pad
 
 from helpers import filters, images
 from helpers.lessons.checking import CORRECT, NOT_ATTEMPTED, NOT_YET, Case, compare, report, run, to_numbers
 from helpers.lessons.explore import Explorer, gray_photo, grid
+from helpers.plotting import GRAY
+
+
+def window_places(settings: Sequence[tuple[int, int, int, int]]) -> Figure:
+    """A row of pixels, drawn anew on a line of its own for each place of the window; one diagram for each setting.
+
+    Args:
+        settings: for each diagram W (pixels), F (kernel), S (stride) and P (padding).
+    """
+    figure = Figure(figsize=(2.6 * len(settings), 3), layout="constrained")
+    axes = figure.subplots(1, len(settings), squeeze=False)[0]
+    starts = [range(-p, w + p - f + 1, s) for w, f, s, p in settings]
+    for ax, (w, f, s, p), places in zip(axes, settings, starts, strict=True):
+        for line, start in enumerate(places):
+            for pixel in range(-p, w + p):
+                inside = pixel in range(w)
+                colors = ("#0072b2", "#9ecbe8") if start <= pixel < start + f else ("0.85", "white")
+                box = Rectangle((pixel + 0.04, line + 0.2), 0.92, 0.6, facecolor=colors[not inside], edgecolor="0.4")
+                box.set_linestyle("-" if inside else ":")
+                ax.add_patch(box)
+        ax.set_yticks([line + 0.5 for line in range(len(places))], labels=range(1, len(places) + 1))
+        ax.set(xticks=[], xlim=(-1.2, max(w + p for w, _, _, p in settings) + 0.2), ylim=(max(map(len, starts)), 0))
+        ax.set_title(f"W = {w}, F = {f}, S = {s}, P = {p}", fontsize=9)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    return figure
+
+
+def brightness_along(photo: Tensor, row: int) -> Figure:
+    """A gray photo ``(H, W)`` with one of its rows marked, and the brightness of the pixels in that row."""
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1, 2.4])
+    left.imshow(photo, cmap=GRAY)
+    left.axhline(row, color="#d55e00")
+    left.axis("off")
+    right.plot(photo[row], color="black", linewidth=1)
+    right.set(xlabel="column", ylabel="brightness", title=f"row {row}")
+    return figure
+
+
+def wave_strengths(image: Tensor) -> Tensor:
+    """The strength of each wave (Fourier transform) in an image ``(H, W)`` less its mean, slow waves in the middle."""
+    return torch.fft.fftshift(torch.fft.fft2(image - image.mean())).abs()
 
 
 def check_output_size(answer: Callable) -> None:

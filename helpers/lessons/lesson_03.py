@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import traitlets
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
@@ -47,27 +48,88 @@ def confusion_table(confusion: Tensor, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def computation_graph(nodes: Mapping[str, tuple[float, float, str]], edges: Sequence[tuple[str, str, str]]) -> Figure:
-    """Values as boxes, and arrows from each to what is computed from it.
+def computation_graph(
+    nodes: Mapping[str, tuple[float, float, str]], edges: Sequence[tuple[str, str, str, str]]
+) -> Figure:
+    """Values as boxes, a black arrow from each to what is computed from it, and an orange one for the way back.
 
     Args:
         nodes: for each name the column and row of its box, and the text in it.
-        edges: ``(from, to, operation)``; the operation is written on the arrow, and may be empty.
+        edges: ``(from, to, operation, slope)``: written above the black arrow, and below the orange one; may be empty.
     """
     columns, rows = max(x for x, _, _ in nodes.values()) + 1, max(y for _, y, _ in nodes.values()) + 1
-    figure = Figure(figsize=(1.45 * columns, 1.15 * rows), layout="constrained")
+    figure = Figure(figsize=(2.05 * columns, 1.6 * rows), layout="constrained")
     ax = figure.subplots()
     boxes = {
-        name: ax.text(x, -y, text, ha="center", va="center", fontsize=9, bbox={"boxstyle": "round", "fc": "0.94"})
+        name: ax.text(x, -y, text, ha="center", va="center", fontsize=11, bbox={"boxstyle": "round", "fc": "0.94"})
         for name, (x, y, text) in nodes.items()
     }
-    for start, end, operation in edges:
+    for start, end, operation, slope in edges:
         (x0, y0, _), (x1, y1, _) = nodes[start], nodes[end]
-        arrow = {"arrowstyle": "->", "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()}
+        patches = boxes[start].get_bbox_patch(), boxes[end].get_bbox_patch()
+        arrow = {"arrowstyle": "->", "patchA": patches[0], "patchB": patches[1]}
         ax.annotate("", (x1, -y1), (x0, -y0), arrowprops=arrow)
-        ax.text((x0 + x1) / 2, -(y0 + y1) / 2 + 0.08, operation, ha="center", va="bottom", fontsize=9)
-    ax.set(xlim=(-0.55, columns - 0.45), ylim=(0.5 - rows, 0.55))
+        ax.text((x0 + x1) / 2 - 0.05, -(y0 + y1) / 2 + 0.1, operation, ha="center", va="bottom", fontsize=11)
+        if slope:
+            style = {"arrowstyle": "->", "color": WAY_BACK, "connectionstyle": "arc3,rad=-0.35"}
+            ax.annotate("", (x0, -y0), (x1, -y1), arrowprops=style | {"patchA": patches[1], "patchB": patches[0]})
+            place = (x0 + x1) / 2 + 0.22 * abs(y1 - y0), -(y0 + y1) / 2 - 0.24
+            ax.text(*place, slope, ha="center", va="top", fontsize=11, color=WAY_BACK)
+    ax.set(xlim=(-0.55, columns - 0.45), ylim=(0.45 - rows, 0.55))
     ax.axis("off")
+    return figure
+
+
+WAY_BACK = "#d55e00"  # the colour of slopes, steps and what goes back
+
+
+def _draw_parabola(ax: Axes, left: float, right: float) -> None:
+    places = np.linspace(left, right, 200)
+    ax.plot(places, (places - 3) ** 2, color="0.6")
+    ax.set(xlabel="weight w", ylabel="loss")
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def slope_figure(weight: float) -> Figure:
+    """The loss (w − 3)², the slope at one weight as a line, and the way down from there as an arrow along the axis."""
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    ax = figure.subplots()
+    _draw_parabola(ax, -1, 7)
+    loss, slope = (weight - 3) ** 2, 2 * (weight - 3)
+    near = np.array([weight - 0.8, weight + 0.8])
+    ax.plot(near, loss + slope * (near - weight), color=WAY_BACK, linewidth=2)
+    ax.plot(weight, loss, "o", color="black", markersize=9)
+    ax.text(weight + 0.35, loss, f"slope {slope:g}".replace("-", "−"), color=WAY_BACK, va="center", fontsize=11)
+    way = float(np.sign(-slope))
+    ax.annotate("", (weight + 1.8 * way, 0.4), (weight, 0.4), arrowprops={"arrowstyle": "-|>", "linewidth": 2})
+    ax.text(weight + 0.9 * way, 0.8, "minus the slope", ha="center", fontsize=9)
+    ax.set(ylim=(-0.5, 17))
+    return figure
+
+
+def descent_figure(paths: Mapping[str, Sequence[float]]) -> Figure:
+    """The loss (w − 3)² once for each path of weights, all on the same axes, with the path's steps on it."""
+    figure = Figure(figsize=(3.5 * len(paths), 3.2), layout="constrained")
+    for ax, (name, weights) in zip(figure.subplots(1, len(paths), squeeze=False)[0], paths.items(), strict=True):
+        _draw_parabola(ax, -4, 10)
+        path = np.array(weights)
+        ax.plot(path, (path - 3) ** 2, "o-", color=WAY_BACK, markersize=5, linewidth=1)
+        ax.plot(path[0], (path[0] - 3) ** 2, "o", color="black", markersize=8)
+        ax.set(title=name, xlim=(-4, 10), ylim=(-2, 49))
+    return figure
+
+
+def probability_loss_figure(marks: Mapping[str, float]) -> Figure:
+    """Minus the logarithm of a probability, with some probabilities marked by name."""
+    figure = Figure(figsize=(5.5, 2.8), layout="constrained")
+    ax = figure.subplots()
+    probabilities = np.linspace(0.005, 1, 200)
+    ax.plot(probabilities, -np.log(probabilities), color="black")
+    for name, p in marks.items():
+        side, shift = ("left", 0.03) if p < 0.5 else ("right", 0)
+        ax.plot(p, -np.log(p), "o", color=WAY_BACK)
+        ax.text(p + shift, -np.log(p) + (0.4 if p < 0.5 else 0.7), f"{name}: {-np.log(p):.2f}", ha=side)
+    ax.set(xlabel="probability given to the true class", ylabel="loss", ylim=(-0.2, 5.5))
     return figure
 
 
@@ -434,13 +496,14 @@ class NetworkExplorer(Explorer):
         return grid(28, 28, self.state.get("drawing", [0.0] * 784))[None]
 
 
-def network_explorer(model: FashionNet | None = None) -> NetworkExplorer:
+def network_explorer(model: FashionNet | None = None, items: int = 20) -> NetworkExplorer:
     """Lesson 3: draw into a network, and see every map, every unit and every score, and how each came about.
 
     Args:
         model: a :class:`helpers.models.FashionNet`, trained or not; by default the one that the course keeps.
+        items: of each class of the test set, to load onto the pad and to count how many are recognised.
     """
-    return NetworkExplorer(content={"kind": "network", **_network_content(model or trained_fashion_net())})
+    return NetworkExplorer(content={"kind": "network", **_network_content(model or trained_fashion_net(), items)})
 
 
 class TrainingExplorer(NetworkExplorer):

@@ -83,37 +83,64 @@ def descend(
     return torch.stack(path)
 
 
-def descent_paths(
-    heights: Tensor,
-    extent: tuple[float, float, float, float],
-    paths: Mapping[str, Tensor],
-    levels: Sequence[float],
-    columns: int = 2,
-) -> Figure:
+EXTENT = (-4.0, 4.5, -2.2, 2.2)  # of the maps: smallest x, largest x, smallest y, largest y
+LEVELS = (0.02, 0.1, 0.2, 0.29, 0.33, 0.5, 1, 2, 4, 8, 16, 32)  # the losses of their contour lines
+
+
+def descent_paths(surface: Callable[[Tensor], Tensor], paths: Mapping[str, Tensor], columns: int = 2) -> Figure:
     """Paths down a surface, each on its own map of contour lines, a dot for each step.
 
     Args:
-        heights: ``(H, W)``, row 0 at the smallest y.
-        extent: of ``heights``: smallest x, largest x, smallest y, largest y.
+        surface: maps ``(…, 2)`` to heights ``(…)``.
         paths: by name, each ``(steps + 1, 2)`` of x and y; they begin at a square and end at a star.
-        levels: the heights of the contour lines.
         columns: maps in a row.
     """
-    left, right, bottom, top = extent
+    left, right, bottom, top = EXTENT
     figure, axes = axes_grid(len(paths), columns, size=4.2, aspect=(top - bottom) / (right - left))
-    xs, ys = np.linspace(left, right, heights.shape[1]), np.linspace(bottom, top, heights.shape[0])
+    xs, ys = torch.linspace(left, right, 200), torch.linspace(bottom, top, 120)
+    heights = surface(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1))
     for ax, (name, path) in zip(axes, paths.items(), strict=True):
-        ax.contour(xs, ys, heights.numpy(), levels, colors="0.7", linewidths=0.8)
+        ax.contour(xs.numpy(), ys.numpy(), heights.numpy(), LEVELS, colors="0.7", linewidths=0.8)
         ax.plot(*path.T.numpy(), "o-", color="#d55e00", markersize=3.5, linewidth=1.2)
         ax.plot(*path[0].tolist(), "s", color="black", markersize=7)
         ax.plot(*path[-1].tolist(), "*", color="black", markersize=14)
         ax.set(xlim=(left, right), ylim=(bottom, top))
-        ax.set_title(name, fontsize=9)
+        ax.set_title(name, fontsize=10)
+    return figure
+
+
+def steps_until_near(path: Tensor, goal: tuple[float, float], distance: float = 0.1) -> int | None:
+    """The step from which a path ``(steps + 1, 2)`` stays within a distance of the goal; None where it never does."""
+    is_away = ~((path - torch.tensor(goal)).norm(dim=1) <= distance)  # so that NaN is away
+    step = int(is_away.nonzero().max()) + 1 if is_away.any() else 0
+    return step if step < len(path) else None
+
+
+def with_wrong_labels(labels: Tensor, share: float, seed: int = 0) -> Tensor:
+    """Labels ``(N,)`` from 0 to 9, about this share of them replaced by another class, drawn at random."""
+    generator = torch.Generator().manual_seed(seed)
+    is_wrong = torch.rand(labels.shape, generator=generator) < share
+    moved = (labels + torch.randint(1, 10, labels.shape, generator=generator)) % 10
+    return torch.where(is_wrong, moved, labels)
+
+
+def rate_curves(accuracies: Mapping[str, Mapping[float, float]], marked: float) -> Figure:
+    """For each optimiser a line of accuracies over learning rates, on a logarithmic axis, with one rate marked."""
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    ax = figure.subplots()
+    for (name, rates), style in zip(accuracies.items(), ("s:", "^--", "o-"), strict=False):
+        ax.plot(list(rates), list(rates.values()), style, color="black", label=name)
+    ax.axvline(marked, color="#d55e00", linewidth=1)
+    ax.set(xscale="log", xlabel="learning rate", ylabel="held-out accuracy", ylim=(0, 1))
+    ax.legend()
     return figure
 
 
 def strip_plot(values: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str) -> Figure:
-    """Every run as a dot and their mean as a bar: a block of rows for each group, a row for each of its settings."""
+    """Every run as a dot and their mean as a bar: a block of rows for each group, a row for each of its settings.
+
+    A group named "" leaves its settings' names as they are.
+    """
     rows = [(group, name, runs) for group, settings in values.items() for name, runs in settings.items()]
     figure = Figure(figsize=(7.5, 0.34 * len(rows) + 0.8), layout="constrained")
     ax = figure.subplots()
@@ -121,7 +148,7 @@ def strip_plot(values: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str)
     for y, (_, _, runs) in zip(heights, rows, strict=True):
         ax.plot(runs, [y] * len(runs), "o", color="black", markersize=5, markerfacecolor="none")
         ax.plot([float(np.mean(runs))] * 2, [y - 0.35, y + 0.35], color="#d55e00", linewidth=3)
-    ax.set_yticks(heights, [f"{group}, {name}" for group, name, _ in rows], fontsize=9)
+    ax.set_yticks(heights, [f"{group}, {name}" if group else name for group, name, _ in rows], fontsize=9)
     ax.invert_yaxis()
     ax.grid(axis="x", alpha=0.4)
     ax.set_xlabel(xlabel)

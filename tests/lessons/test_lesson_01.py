@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -22,3 +24,29 @@ def test_kernel_explorer_shows_ones_own_photo_first():
     shown = np.frombuffer(photo["pixels"], np.uint8).reshape(200, 400) / 255
     wanted = images.to_gray(images.resized(images.read(ramp), (200, 400)))[0]
     np.testing.assert_allclose(shown, wanted, atol=0.003)
+
+
+def test_window_places_draws_each_place_on_a_line_of_its_own():
+    settings = [(7, 3, 1, 0), (7, 3, 2, 1), (8, 3, 2, 0), (5, 4, 3, 2)]
+    for ax, (w, f, s, p) in zip(lesson_01.window_places(settings).axes, settings, strict=True):
+        lines = filters.output_size(w, f, s, p)
+        assert [label.get_text() for label in ax.get_yticklabels()] == [str(i + 1) for i in range(lines)]
+        boxes = [(round(b.get_y() - 0.2), round(b.get_x() - 0.04), b.get_facecolor()) for b in ax.patches]
+        assert len(boxes) == lines * (w + 2 * p)
+        window = [(line, x) for line, x, color in boxes if color[2] > color[0]]
+        assert window == [(i, i * s - p + k) for i in range(lines) for k in range(f)]
+        spans = sorted({(b.get_y(), b.get_y() + b.get_height()) for b in ax.patches})
+        assert all(below[0] - above[1] > 0.3 for above, below in pairwise(spans))
+
+
+def test_brightness_along_draws_the_row_that_it_marks():
+    photo = torch.rand(20, 30, generator=torch.Generator().manual_seed(0))
+    image, curve = lesson_01.brightness_along(photo, 7).axes
+    np.testing.assert_array_equal(curve.lines[0].get_ydata(), photo[7])
+    assert set(image.lines[0].get_ydata()) == {7}
+
+
+def test_wave_strengths_puts_a_wave_as_far_from_the_middle_as_it_swings():
+    wave = 0.5 + torch.cos(2 * torch.pi * 3 * torch.arange(32) / 32).expand(32, 32)
+    strengths = lesson_01.wave_strengths(wave)
+    assert (strengths > 1).nonzero().tolist() == [[16, 13], [16, 19]]

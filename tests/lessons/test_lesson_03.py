@@ -85,6 +85,7 @@ def test_the_network_explorer_takes_any_fashion_net_and_gives_the_drawing_back()
     explorer = lesson_03.network_explorer(model)
     assert np.frombuffer(explorer.content["weights"], np.float32).tolist() == parameters_of(model)
     assert explorer.content["labels"] == [c for c in range(10) for _ in range(20)]
+    assert len(lesson_03.network_explorer(model, items=5).content["labels"]) == 50
     assert explorer.drawing.shape == (1, 28, 28)
     explorer.state = {"drawing": [0.5] * 784}
     assert explorer.drawing.mean() == 0.5
@@ -99,6 +100,39 @@ def test_confusion_table_has_true_classes_in_rows():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
     assert ax.get_ylabel() == "true class"
     assert np.asarray(ax.images[0].get_array()).tolist() == [[0, 1], [0, 0]]
+
+
+def test_descent_figure_puts_each_path_on_the_same_parabola():
+    figure = lesson_03.descent_figure({"slow": [0.0, 0.6], "wild": [0.0, 6.3, -0.6]})
+    assert [ax.get_title() for ax in figure.axes] == ["slow", "wild"]
+    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in figure.axes}) == 1
+    places, losses = figure.axes[1].lines[1].get_data()
+    assert list(places) == [0.0, 6.3, -0.6]
+    assert list(losses) == pytest.approx([9, 10.89, 12.96])
+
+
+@pytest.mark.parametrize(("weight", "text", "way"), [(0.0, "slope −6", 1), (5.0, "slope 4", -1)])
+def test_slope_figure_has_the_tangent_and_points_downhill(weight, text, way):
+    ax = lesson_03.slope_figure(weight).axes[0]
+    places, losses = ax.lines[1].get_data()
+    assert np.diff(losses) / np.diff(places) == pytest.approx(2 * (weight - 3))
+    assert text in [t.get_text() for t in ax.texts]
+    arrow = next(t for t in ax.texts if getattr(t, "arrow_patch", None))
+    assert np.sign(arrow.xy[0] - weight) == way
+
+
+def test_probability_loss_figure_marks_minus_the_logarithm():
+    ax = lesson_03.probability_loss_figure({"a guess": 0.1}).axes[0]
+    assert ax.lines[1].get_ydata() == pytest.approx([2.302585])
+    assert [t.get_text() for t in ax.texts] == ["a guess: 2.30"]
+
+
+def test_computation_graph_draws_slopes_on_the_way_back_only_where_there_are_any():
+    nodes = {"x": (0, 0, "x = 2"), "w": (0, 1, "w = 3"), "y": (1, 0, "y = 6")}
+    ax = lesson_03.computation_graph(nodes, [("x", "y", "×", ""), ("w", "y", "", "· 2")]).axes[0]
+    arrows = [(t.xyann, t.xy) for t in ax.texts if getattr(t, "arrow_patch", None)]
+    assert arrows == [((0, 0), (1, 0)), ((0, -1), (1, 0)), ((1, 0), (0, -1))]
+    assert "· 2" in [t.get_text() for t in ax.texts]
 
 
 # Corners (column, row) on the explorer's pad of 28 × 28, as one would draw and fill them.
