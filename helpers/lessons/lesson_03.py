@@ -61,7 +61,7 @@ def computation_graph(
     figure = Figure(figsize=(2.05 * columns, 1.6 * rows), layout="constrained")
     ax = figure.subplots()
     boxes = {
-        name: ax.text(x, -y, text, ha="center", va="center", fontsize=11, bbox={"boxstyle": "round", "fc": "0.94"})
+        name: ax.text(x, -y, text.replace("-", "−"), ha="center", va="center", fontsize=11, bbox=BOX)
         for name, (x, y, text) in nodes.items()
     }
     for start, end, operation, slope in edges:
@@ -80,6 +80,7 @@ def computation_graph(
     return figure
 
 
+BOX = {"boxstyle": "round", "fc": "0.94"}
 WAY_BACK = "#d55e00"  # the colour of slopes, steps and what goes back
 
 

@@ -102,10 +102,11 @@ def descent_paths(surface: Callable[[Tensor], Tensor], paths: Mapping[str, Tenso
     for ax, (name, path) in zip(axes, paths.items(), strict=True):
         ax.contour(xs.numpy(), ys.numpy(), heights.numpy(), LEVELS, colors="0.7", linewidths=0.8)
         ax.plot(*path.T.numpy(), "o-", color="#d55e00", markersize=3.5, linewidth=1.2)
-        ax.plot(*path[0].tolist(), "s", color="black", markersize=7)
-        ax.plot(*path[-1].tolist(), "*", color="black", markersize=14)
+        ax.plot(*path[0].tolist(), "s", color="black", markersize=7, label="start")
+        ax.plot(*path[-1].tolist(), "*", color="black", markersize=14, label="end")
         ax.set(xlim=(left, right), ylim=(bottom, top))
         ax.set_title(name, fontsize=10)
+    axes[0].legend(loc="upper right", fontsize=8)
     return figure
 
 
