@@ -69,7 +69,7 @@ function numberGrid(parent, text, onChange) {
       group.replaceChildren();
       group.style.gridTemplateColumns = `repeat(${size}, max-content)`;
       values.forEach((value, i) => {
-        const name = `row ${Math.floor(i / size) + 1}, column ${(i % size) + 1}`;
+        const name = `row ${Math.floor(i / size)}, column ${i % size}`;
         const input = add(group, "input", { type: "number", step: "any", "aria-label": name, value: +value.toFixed(3) });
         input.addEventListener("input", () => input.value !== "" && onChange(i, Number(input.value)));
         const change = (by) => {

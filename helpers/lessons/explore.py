@@ -22,7 +22,7 @@ from helpers import images
 FOLDER = Path(__file__).parent
 
 SHARED = ["layers", "colors", "explore"]
-PARTS = {"lesson_03": [*SHARED, "network"]}
+PARTS = {"lesson_03": [*SHARED, "pad", "network"]}
 
 # In place of anywidget: mounts each explorer of a page on the data that stands beside it.
 MOUNT = """

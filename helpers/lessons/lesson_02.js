@@ -44,12 +44,12 @@ function lookers({ output, height, width, step }, { row, column }) {
   return { row: top, column: left, height: wide && high, width: high && wide };
 }
 
-// --- Sentences: rows and columns count from 1 -----------------------------------------------------------------------
+// --- Sentences: rows and columns count from 0, as in Python ----------------------------------------------------------
 
 const isTiny = (v) => Math.abs(v) > 1e-6 && Math.abs(v) < 1e-3;
 const short = (v) => String(+(isTiny(v) ? v.toPrecision(2) : v.toFixed(3))).replace("-", "−");
 const plural = (count, name) => `${count} ${name}${count === 1 ? "" : "s"}`;
-const span = (name, first, count) => `${name}${count === 1 ? " " : `s ${first + 1} to `}${first + count}`;
+const span = (name, first, count) => (count === 1 ? `${name} ${first}` : `${name}s ${first} to ${first + count - 1}`);
 const spanOf = (box) => `${span("row", box.row, box.height)}, ${span("column", box.column, box.width)}`;
 const spot = (i, columns) => spanOf(cellAt(i, columns));
 

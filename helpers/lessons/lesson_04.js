@@ -70,11 +70,12 @@ const isOnMap = ([x, y]) => Math.abs(y) <= TOP && x >= LEFT && x <= LEFT + COLUM
 function said({ path, losses, diverged }, step, isLast) {
   const at = Math.min(step, path.length - 1), here = path[at], taken = path.slice(0, at + 1);
   const away = taken.findLastIndex(isOnMap) + 1; // since when it has been off the map
-  if (diverged && at === path.length - 1) return `flew off the map at step ${away}`;
+  if (diverged && at === path.length - 1) return `diverged, off the map since step ${away}`;
   const after = `loss ${lossText(losses[at])} after ${at} step${at === 1 ? "" : "s"}`;
   if (away <= at) return `${after}, off the map since step ${away}`;
   const rest = taken.findLastIndex(([x, y]) => Math.hypot(x - here[0], y - here[1]) > 0.1) + 1;
-  return `${after}, at ${placeText(here)}${isLast ? `, and within 0.1 of there since step ${rest}` : ""}`;
+  const motion = at - rest < 5 ? "still moving" : `within 0.1 of there since step ${rest}`;
+  return `${after}, at ${placeText(here)}${isLast ? `, ${motion}` : ""}`;
 }
 
 // --- Pictures -------------------------------------------------------------------------------------------------------

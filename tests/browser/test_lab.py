@@ -73,8 +73,8 @@ def test_it_answers(page):
 
 
 def test_what_is_typed_drawn_and_dropped_is_there_in_python(page):
-    explorer(page, "kernel").get_by_label("row 2, column 2").fill("0.625")
-    explorer(page, "pooling").get_by_label("row 1, column 1").fill("42")
+    explorer(page, "kernel").get_by_label("row 1, column 1").fill("0.625")
+    explorer(page, "pooling").get_by_label("row 0, column 0").fill("42")
     explorer(page, "network").get_by_role("button", name="clear").click()
     sheet = explorer(page, "descent").get_by_label("map of the surface")
     sheet.focus()
@@ -132,7 +132,7 @@ BRIGHTNESS = """(canvas) => {
 
 def test_it_answers_while_the_kernel_is_busy(page):
     latency.run_cell(page, "print('busy', flush=True)\nwhile True:\n    pass").get_by_text("busy").wait_for()
-    explorer(page, "kernel").get_by_label("row 2, column 2").fill("0.25")
+    explorer(page, "kernel").get_by_label("row 1, column 1").fill("0.25")
     expect_an_answer(page)
     prompt = page.locator(".jp-Notebook .jp-Cell").last.locator(".jp-InputPrompt")
     expect(prompt).to_have_text("[*]:")

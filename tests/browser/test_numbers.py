@@ -107,8 +107,8 @@ def test_the_sum_that_is_shown_is_the_value_of_the_response(page_of, size, setti
     page.get_by_role("combobox", name="size").select_option(size)
     for name, value in settings.items():
         page.get_by_role("slider", name=name).fill(str(value))
-    page.get_by_label("row 1, column 3").fill("0.7")
-    page.get_by_label("row 3, column 1").fill("-1.3")
+    page.get_by_label("row 0, column 2").fill("0.7")
+    page.get_by_label("row 2, column 0").fill("-1.3")
     kernel = torch.tensor(state(page)["kernel"]).view(int(size), -1)
     assert (kernel == torch.tensor(-1.3)).any()
     photo = next(p for p in make("kernel").content["photos"] if p["name"] == "coins")
@@ -159,7 +159,7 @@ def test_pooled_numbers_and_their_gradients_are_pytorchs(page_of, kind, function
     page.get_by_role("button", name="gradient back").click()
     numbers = POOL_NUMBERS.clone()
     for row, column in [(0, 0), (1, 1)]:  # a tie: PyTorch's gradient goes to the first
-        page.get_by_label(f"row {row + 1}, column {column + 1}").fill("11")
+        page.get_by_label(f"row {row}, column {column}").fill("11")
         numbers[row, column] = 11
     numbers.requires_grad_()
     pooled = function(numbers[None, None], window, stride)[0, 0]

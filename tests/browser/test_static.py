@@ -8,7 +8,7 @@ EXPLORERS = ["kernel", "pooling", "network", "training", "descent"]
 # The label of a sheet, a place on it (shares of width and height), and what is said of that place; a key, and then.
 SHEETS = {
     "kernel": ("photo, 200", 0.5025, 0.2525, "row 49, column 99:", "ArrowRight", "row 49, column 100:"),
-    "pooling": ("maximum, 3 × 3", 0.2, 0.8, "rows 5 to 6, columns 1 to 2:", "ArrowUp", "rows 3 to 4, columns 1 to 2:"),
+    "pooling": ("maximum, 3 × 3", 0.2, 0.8, "rows 4 to 5, columns 0 to 1:", "ArrowUp", "rows 2 to 3, columns 0 to 1:"),
     "network": ("32 maps of the second", 0.06, 0.1, "Channel 0: nine", "Shift+ArrowDown", "Channel 8: nine"),
     "training": ("16 maps of the first", 0.1, 0.1, "Channel 0: the sum", "Shift+ArrowRight", "Channel 1: the sum"),
     "descent": ("map of the surface", 0.5, 0.5, "x = 0.30, y = 0.00", "ArrowLeft", "x = 0.20, y = 0.00"),
@@ -116,7 +116,7 @@ def test_its_paper_is_that_of_the_page(page_of, name, label):
 
 def test_a_kernel_is_typed_scrolled_dragged_and_chosen(page_of):
     page = page_of("kernel")
-    number = page.get_by_label("row 1, column 2")
+    number = page.get_by_label("row 0, column 1")
     number.fill("-0.5")
     assert state(page)["kernel"][:3] == [-1, -0.5, 1]
     expect(page.get_by_role("combobox", name="kernel", exact=True)).to_have_value("yours")
@@ -140,7 +140,7 @@ def test_numbers_are_pooled_as_they_are_typed(page_of):
     page = page_of("pooling")
     page.get_by_label("numbers to type over").focus()
     page.keyboard.press("Enter")  # into the number pointed at
-    expect(page.get_by_label("row 4, column 4")).to_be_focused()
+    expect(page.get_by_label("row 3, column 3")).to_be_focused()
     page.keyboard.type("77")
     expect(page.get_by_label("maximum, 3 × 3").locator("xpath=..")).to_contain_text("77")
     assert state(page)["numbers"][6 * 3 + 3] == 77
@@ -200,6 +200,23 @@ def test_a_finger_draws_and_so_do_keys(page_of):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
     assert max(state(page)["drawing"][28 * 16 : 28 * 17]) > 0.5
+
+
+def test_what_was_drawn_is_taken_back_step_by_step(page_of):
+    page = page_of("network")
+    pad, undo = page.get_by_label("drawing; "), page.get_by_role("button", name="undo")
+    images = [state(page)["drawing"]]
+    page.get_by_role("button", name="clear").click()
+    images.append(state(page)["drawing"])
+    draw(page, BOOT, pad)
+    images.append(state(page)["drawing"])
+    page.get_by_role("button", name="invert").click()
+    for image in reversed(images):
+        undo.click()
+        assert state(page)["drawing"] == image
+    for _ in range(3):  # nothing is left to take back but the item that was loaded first
+        undo.click()
+    assert not any(state(page)["drawing"])
 
 
 def test_a_recorded_training_plays_and_is_scrubbed(page_of):
