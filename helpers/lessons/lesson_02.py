@@ -1,7 +1,7 @@
 """Lesson 2, pooling, and the whole architecture: the checks of its exercises, its explorer, and what only it uses."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,26 +9,128 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d
 
 from helpers import filters, images
 from helpers.images import to_array
 from helpers.lessons.checking import Case, compare
 from helpers.lessons.explore import Explorer, gray_photo, grid
-from helpers.plotting import GRAY
+from helpers.models import LayerRow
+from helpers.plotting import GRAY, axes_grid
+
+
+def shuffled_blocks(image: Tensor, size: int, seed: int = 0) -> Tensor:
+    """A copy of an image ``(H, W)`` with the pixels of each ``size`` × ``size`` block in random order.
+
+    ``size`` must divide H and W.
+    """
+    height, width = image.shape
+    blocks = image.unfold(0, size, size).unfold(1, size, size).flatten(2)  # rows, columns, pixels
+    order = torch.rand(blocks.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=2)
+    shuffled = blocks.gather(2, order).view(*blocks.shape[:2], size, size)
+    return shuffled.transpose(1, 2).reshape(height, width)
+
+
+def times_seen(size: int, window: int, stride: int) -> Tensor:
+    """In how many pooling windows each number of a ``(size, size)`` grid lies."""
+    seen = torch.zeros(size, size)
+    for top in range(0, size - window + 1, stride):
+        for left in range(0, size - window + 1, stride):
+            seen[top : top + window, left : left + window] += 1
+    return seen
+
+
+def pixels_seen(layers: Sequence[tuple[int, int]], size: int = 24) -> Tensor:
+    """The pixels of a ``(size, size)`` image that can influence the value in the middle of the last map: 1, else 0.
+
+    Args:
+        layers: (window, stride) of each. An average stands for each layer, so that every number of a window counts.
+        size: of the image.
+    """
+    image = torch.ones(1, 1, size, size, requires_grad=True)
+    maps = image
+    for window, stride in layers:
+        maps = avg_pool2d(maps, window, stride)
+    middle = maps.shape[-1] // 2
+    (gradient,) = torch.autograd.grad(maps[0, 0, middle, middle], image)
+    return (gradient[0, 0] != 0).float()
+
+
+def share_right(net: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The share of images whose highest score belongs to their label."""
+    with torch.no_grad():
+        return (net(images).argmax(dim=1) == labels).float().mean().item()
+
+
+def train_until_perfect(net: nn.Module, images: Tensor, labels: Tensor, seed: int = 0, limit: int = 300) -> float:
+    """Train until the network has all its training images right, or has seen each of them ``limit`` times.
+
+    How training works is the subject of lesson 3. This is Adam with a learning rate of 0.005, on batches of 50.
+
+    Returns:
+        The share of training images that it has right in the end.
+    """
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(limit):
+        for batch in torch.randperm(len(images), generator=generator).split(50):
+            optimizer.zero_grad()
+            cross_entropy(net(images[batch]), labels[batch]).backward()
+            optimizer.step()
+        if (right := share_right(net, images, labels)) == 1:
+            break
+    return right
+
+
+def score_parts(items: Mapping[str, Tensor], maps: Tensor, weights: Tensor) -> Figure:
+    """A row for each item: its image, its feature maps on one scale for all, and what each map adds to a score.
+
+    Args:
+        items: images ``(1, H, W)`` by name.
+        maps: of each item, ``(N, C, H, W)``.
+        weights: of the score, ``(C, H, W)``.
+    """
+    columns = 1 + maps.shape[1]
+    figure, axes = axes_grid(len(items) * columns, columns, 1.8)
+    parts = (maps * weights).sum(dim=(2, 3))
+    for row, (name, image) in enumerate(items.items()):
+        first, *rest = axes[row * columns : (row + 1) * columns]
+        first.imshow(to_array(image), cmap=GRAY, vmin=0, vmax=1)
+        first.set_title(f"{name}: {parts[row].sum():+.1f}".replace("-", "−"), fontsize=9)
+        for i, ax in enumerate(rest):
+            drawn = ax.imshow(to_array(maps[row, i]), cmap=GRAY, vmin=0, vmax=maps.max().item())
+            ax.set_title(f"map {i}: {parts[row, i]:+.1f}".replace("-", "−"), fontsize=9)
+    for ax in axes:
+        ax.set(xticks=[], yticks=[])
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label="value of a map")
+    return figure
+
+
+def costs_by_part(rows: Iterable[LayerRow]) -> dict[str, tuple[int, int]]:
+    """Parameters and multiplications of each block of convolutions, up to its pooling, and of each dense layer."""
+    costs: dict[str, tuple[int, int]] = {}
+    block = dense = 1
+    for row in rows:
+        name = f"dense {dense}" if row.kind == "Linear" else f"block {block}"
+        parameters, multiplications = costs.get(name, (0, 0))
+        costs[name] = parameters + row.parameters, multiplications + row.multiplications
+        dense += row.kind == "Linear"
+        block += row.kind == "MaxPool2d"
+    return costs
 
 
 def pancakes(stacks: Mapping[str, Tensor]) -> Figure:
-    """Stacks of feature maps ``(C, H, W)`` drawn as lying sheets, to scale with each other; crumbs stay visible."""
-    figure = Figure(figsize=(2.6 * len(stacks), 2.4), layout="constrained")
+    """Stacks of feature maps ``(C, H, W)`` as flat sheets, to scale (the smallest stay visible), on one grey scale."""
+    figure = Figure(figsize=(3 * len(stacks), 3), layout="constrained")
     widest = max(maps.shape[-1] for maps in stacks.values())
+    brightest = max(maps.max() for maps in stacks.values()) / 4  # the thin outlines of small sheets stay visible
     for ax, (title, maps) in zip(figure.subplots(1, len(stacks), squeeze=False)[0], stacks.items(), strict=True):
-        side = max(maps.shape[-1] / widest, 0.05)
+        side = max(maps.shape[-1] / widest, 0.08)
         gap = 0.32 * max(side, 0.3)
         for level, sheet in enumerate(maps.flip(0)):
             lying = Affine2D().scale(side, 0.42 * side).skew_deg(40, 0).translate(-0.7 * side, gap * level)
             where: dict[str, Any] = {"transform": lying + ax.transData, "zorder": level}
-            ax.imshow(to_array(sheet), cmap=GRAY, vmin=0, vmax=maps.max() / 2, extent=(0, 1, 0, 1), **where)
+            ax.imshow(to_array(sheet), cmap=GRAY, vmin=0, vmax=brightest, extent=(0, 1, 0, 1), **where)
             ax.plot([0, 1, 1, 0, 0], [0, 0, 1, 1, 0], color="#d55e00", linewidth=1, **where)
         ax.set(xlim=(-0.8, 0.8), ylim=(-0.1, 0.32 * len(maps) + 0.15), aspect="equal")
         ax.set_title(title, fontsize=9)
@@ -36,22 +138,26 @@ def pancakes(stacks: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def architecture(layers: Sequence[tuple[str, tuple[int, ...]]], labels: Sequence[str]) -> Figure:
+def architecture(rows: Sequence[LayerRow]) -> Figure:
     """A network from left to right, a box for each layer: as high as its maps, and the wider, the more there are.
 
+    Shapes are written under the first layer, under those that follow a pooling, and under the dense ones.
+
     Args:
-        layers: the kind of each (``"Conv2d"``, ``"MaxPool2d"``, ``"Linear"``) and the shape of its output without N.
-        labels: what to write under each; an empty one for none.
+        rows: of :func:`helpers.models.layer_table`, ``Conv2d``, ``MaxPool2d`` and ``Linear`` only.
     """
     colours = {"Conv2d": "0.8", "MaxPool2d": "#d55e00", "Linear": "0.35"}
-    highest = max(shape[-1] for kind, shape in layers if kind != "Linear")
+    highest = max(row.output_shape[-1] for row in rows if row.kind != "Linear")
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    ax, x = figure.subplots(), 0.0
-    for (kind, shape), label in zip(layers, labels, strict=True):
+    ax, x, before = figure.subplots(), 0.0, "MaxPool2d"
+    for row in rows:
+        shape = row.output_shape
         width, height = shape[0] ** 0.5 / 40, shape[-1] / highest if len(shape) > 1 else 0.02
-        ax.add_patch(Rectangle((x, -height / 2), width, height, facecolor=colours[kind], edgecolor="black"))
-        ax.text(x + width / 2, -height / 2 - 0.03, label, ha="center", va="top", fontsize=8)
-        x += width + 0.07
+        ax.add_patch(Rectangle((x, -height / 2), width, height, facecolor=colours[row.kind], edgecolor="black"))
+        if before == "MaxPool2d" or row.kind == "Linear":
+            label = " × ".join(map(str, shape)).replace(" ×", "\n×", 1)
+            ax.text(x + width / 2, -height / 2 - 0.03, label, ha="center", va="top", fontsize=8)
+        x, before = x + width + 0.07, row.kind
     ax.legend([Rectangle((0, 0), 1, 1, facecolor=c, edgecolor="black") for c in colours.values()], colours, fontsize=8)
     ax.set(xlim=(-0.2, x + 0.1), ylim=(-0.72, 0.52))
     ax.axis("off")
