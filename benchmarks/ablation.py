@@ -15,9 +15,9 @@ from statistics import mean
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
-from tqdm.auto import tqdm
 
 from helpers import files
+from helpers.bars import tqdm
 from helpers.data import Batches, fashion_mnist
 from helpers.devices import best_device, has_fast_bf16
 from helpers.models import FashionNet
@@ -134,8 +134,16 @@ def load(path: Path, plan: Plan) -> dict:
     }
     if not path.exists():
         return {"made_with": made_with, "sweep": [], "learning_rates": {}, "runs": []}
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["made_with"] | {"seeds": made_with["seeds"]} != made_with:  # more seeds extend the same experiment
+    try:
+        with files.intact(str(path), "move it, and the experiment starts anew"):
+            record = json.loads(files.read(path, 10_000_000))
+            runs = [*record["sweep"], *record["runs"]]
+            earlier = record["made_with"] | {"seeds": made_with["seeds"]}
+            if not all({"optimizer", "seed"} <= run.keys() for run in runs):
+                raise ValueError("it has runs without an optimiser or a seed")
+    except OSError as error:
+        raise SystemExit(str(error)) from None
+    if earlier != made_with:  # more seeds extend the same experiment
         raise SystemExit(f"{path} was made in another way: move it, and the experiment starts anew.")
     return record | {"made_with": made_with}
 

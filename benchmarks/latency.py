@@ -103,7 +103,7 @@ def jupyter_lab(folder: Path, course: Path = ROOT) -> Iterator[str]:
         own = Path(name)
         settings = own / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
         settings.parent.mkdir(parents=True)
-        settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+        settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}), encoding="utf-8")
         folders = {
             "JUPYTER_CONFIG_DIR": "config",
             "JUPYTER_RUNTIME_DIR": "runtime",
@@ -115,7 +115,7 @@ def jupyter_lab(folder: Path, course: Path = ROOT) -> Iterator[str]:
         environment |= {"PYTHONPATH": str(course), "OMP_NUM_THREADS": "1"}
         options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--expose-app-in-browser"]
         command = [sys.executable, "-m", "jupyterlab", *options, "--LabApp.extension_manager=readonly"]
-        with (own / "log").open("w+") as log:
+        with (own / "log").open("w+", encoding="utf-8", errors="replace") as log:
             server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
             try:
                 yield _address(own / "runtime", server, log)
@@ -127,7 +127,7 @@ def jupyter_lab(folder: Path, course: Path = ROOT) -> Iterator[str]:
 def _address(runtime: Path, server: subprocess.Popen, log: Any) -> str:
     for _ in range(600):
         for file in runtime.glob("jpserver-*.json"):
-            if text := file.read_text():
+            if text := file.read_text(encoding="utf-8"):
                 said = json.loads(text)
                 return f"{said['url'].rstrip('/')}{{}}?reset&token={said['token']}"
         if server.poll() is not None:
@@ -264,7 +264,7 @@ def measure_static(browser: Browser, folder: Path) -> list[Sweep]:
     """Each explorer in a page without a kernel."""
     results = []
     for name, what, label, prepare in SWEEPS:
-        (folder / "page.html").write_text(standalone([make(name)]))
+        (folder / "page.html").write_text(standalone([make(name)]), encoding="utf-8")
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
         page.add_init_script(WATCH)
         page.goto((folder / "page.html").as_uri())

@@ -18,10 +18,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
-from tqdm.auto import tqdm
 
 from benchmarks.timing import keep, machine
 from helpers import data
+from helpers.bars import tqdm
 from helpers.devices import best_device, has_fast_bf16
 from helpers.lessons.lesson_04 import BatchNormNet
 from helpers.models import FashionNet

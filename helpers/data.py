@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from helpers import files
 from helpers.arguments import check_seed, check_whole
+from helpers.bars import tqdm
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -49,7 +49,7 @@ class DataUnavailable(RuntimeError):
 def folder(path: str | Path) -> Iterator[tuple[str, bytes]]:
     """From a folder on this machine, such as the one of the installed Debian package."""
     for name in FILES:
-        yield name, Path(path, f"{name}.gz").read_bytes()
+        yield name, files.read(Path(path, f"{name}.gz"), MAX_BYTES)
 
 
 def mirror(url: str) -> Iterator[tuple[str, bytes]]:
@@ -61,7 +61,7 @@ def mirror(url: str) -> Iterator[tuple[str, bytes]]:
 def mirrors() -> Iterator[tuple[str, bytes]]:
     """From the first folder of :data:`MIRRORS` that has all."""
     failures = []
-    for url in MIRRORS:
+    for url in (MIRRORS,) if isinstance(MIRRORS, str) else MIRRORS:
         try:
             yield from mirror(url if url.endswith("/") else f"{url}/")
         except OSError as error:
@@ -143,13 +143,17 @@ def find() -> Path:
 
 def problems(raw: Path) -> list[str]:
     """What is wrong with the files in ``raw``, a phrase each; empty where all four are there and as published."""
-    contents = ((name, (raw / name).read_bytes() if (raw / name).is_file() else None) for name in FILES)
-    return [fault for name, content in contents if (fault := _fault(name, content))]
+    return [fault for name in FILES if (fault := _fault_of_file(raw / name))]
 
 
-def _fault(name: str, content: bytes | None) -> str | None:
-    if content is None:
-        return f"{name} is missing"
+def _fault_of_file(path: Path) -> str | None:
+    if not path.is_file():
+        return f"{path.name} is missing"
+    size = path.stat().st_size
+    return _fault(path.name, path.read_bytes()) if size <= MAX_BYTES else f"{path.name} is changed ({size:,} bytes)"
+
+
+def _fault(name: str, content: bytes) -> str | None:
     right = hashlib.sha256(content).hexdigest() == FILES[name]
     return None if right else f"{name} is truncated or changed ({len(content):,} bytes)"
 
@@ -227,6 +231,9 @@ class Batches:
         seed: int = 0,
         augment: Callable[[Tensor, torch.Generator], Tensor] = lambda batch, _: batch,
     ) -> None:
+        for name, given in (("images", images), ("labels", labels)):
+            if not isinstance(given, Tensor) or given.ndim == 0:
+                raise ValueError(f"{name} must be a tensor, one entry for each image, not {given!r:.60}")
         if len(images) != len(labels):
             raise ValueError(f"images and labels must pair up, but there are {len(images)} and {len(labels)}")
         check_whole(1, batch_size=batch_size)
@@ -241,7 +248,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         n = len(self.images)
         order = torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)
-        for index in order.split(self.batch_size):
+        for index in order.split(self.batch_size) if n else ():  # which would give one, and empty
             yield self.augment(self.images[index], self.generator), self.labels[index]
 
 

@@ -32,8 +32,11 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """The context to run a network in: bfloat16 autocast where the hardware has it, plain float32 elsewhere."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device))
+    """The context to run a network in: bfloat16 autocast where the hardware has it, plain float32 elsewhere.
+
+    Converted weights are not kept for a second use: after an interrupt at the wrong moment they would be used for ever.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device), cache_enabled=False)
 
 
 def device_of(model: nn.Module) -> torch.device:

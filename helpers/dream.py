@@ -17,12 +17,12 @@ from contextlib import nullcontext, suppress
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from helpers import devices, images
-from helpers.arguments import check_number, check_seed, check_whole
+from helpers.arguments import check_choice, check_number, check_pair, check_seed, check_tensor, check_whole
+from helpers.bars import tqdm
 from helpers.devices import device_of, mixed_precision
-from helpers.hooks import ReLURule, dummy_input, gradients, inference, run_to
+from helpers.hooks import ReLURule, dummy_input, gradients, inference, run_to, weight_of
 from helpers.images import Source, resized, scaled, total_variation
 from helpers.models import check_size, is_large_enough
 from helpers.pretrained import network_of
@@ -40,6 +40,7 @@ Objective = Callable[[Tensor], Tensor]  # from a layer's maps to one number
 
 def half_squared_norm(maps: Tensor) -> Tensor:
     """Half the sum of squares, one number. Its gradient with respect to ``maps`` is ``maps``."""
+    check_tensor(range(1, 6), maps=maps)
     return maps.square().sum() / 2
 
 
@@ -49,10 +50,16 @@ def guide_similarity(maps: Tensor, guide: Tensor) -> Tensor:
     Its gradient at a place is the guide's feature vector that fits best there. Source: Mordvintsev et al. 2015.
 
     Args:
-        maps: ``(1, C, H, W)``.
+        maps: ``(1, C, H, W)``, or scores ``(1, C)``.
         guide: the same layer's maps of another image, ``(1, C, h, w)``.
     """
-    products = maps.flatten(2).mT @ guide.flatten(2)  # (1, H·W, h·w)
+    check_tensor((2, 4), maps=maps, guide=guide)
+    if maps.shape[:2] != guide.shape[:2]:
+        raise ValueError(
+            f"maps and guide must have the same channels, not {tuple(maps.shape)} and {tuple(guide.shape)}"
+        )
+    vectors, wanted = (x.reshape(*x.shape[:2], -1) for x in (maps, guide))
+    products = vectors.mT @ wanted  # (1, H·W, h·w)
     return products.amax(dim=2).sum()
 
 
@@ -62,6 +69,9 @@ def select_activation(output: Tensor, channel: int | None = None, unit: tuple[in
     Raises:
         ValueError: it has no such channel or unit, or a unit is named without its channel.
     """
+    check_tensor((2, 4), output=output)
+    if unit is not None:
+        check_pair(unit=unit)
     for place in (channel, *(unit or ())):
         if place is not None:
             check_whole(0, channel_or_unit=place)
@@ -176,7 +186,7 @@ def _converted(model: nn.Module) -> nn.Module:
     """A copy whose convolutions have their weights as :func:`mixed_precision` computes with them."""
     # Else each pass converts them anew. At 320 pixels a dream is 2.8 instead of 2.65 times as fast by it as the ten
     # plain lines in benchmarks/painting.py (AMD EPYC, two threads, median of nine).
-    fast = copy.deepcopy(model)
+    fast = copy.deepcopy(model).float()
     for layer in fast.modules():
         if isinstance(layer, nn.Conv2d):
             layer.to(memory_format=torch.channels_last)
@@ -190,9 +200,14 @@ def _dream_objective(model: nn.Module, layer: str, channel: int | None, guide: S
         return lambda output: half_squared_norm(select_activation(output, channel))
     image = images.read(guide, size=GUIDE_SIZE)[None].to(device_of(model))
     check_size(model, [layer], image, f"the guide, made {GUIDE_SIZE} pixels wide or high at most,")
+
+    def chosen(output: Tensor) -> Tensor:
+        select_activation(output, channel)  # or an error
+        return output if channel is None else output[:, channel, None]  # which keeps the axis of the channels
+
     with inference(model):
-        wanted = select_activation(run_to(model, image, [layer])[layer], channel)
-    return lambda output: guide_similarity(select_activation(output, channel), wanted)
+        wanted = chosen(run_to(model, image.to(weight_of(model)), [layer])[layer].float())
+    return lambda output: guide_similarity(chosen(output), wanted)
 
 
 def _octave_sizes(model: nn.Module, layer: str, image: Tensor, count: int) -> list[tuple[int, int]]:
@@ -224,7 +239,8 @@ def _ascend(
             down, right = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
             gradient = _gradient(model, layer, objective, dreamt.roll((down, right), dims=(2, 3)))
             if smoothing > 0:
-                gradient = gaussian_blur(gradient, 2 * math.ceil(2 * smoothing) + 1, smoothing)
+                radii = (min(math.ceil(2 * smoothing), n - 1) for n in (size[1], size[0]))  # what it can mirror
+                gradient = gaussian_blur(gradient, [2 * radius + 1 for radius in radii], smoothing)
             root_mean_square = torch.linalg.vector_norm(gradient).item() / math.sqrt(gradient.numel())
             uphill = gradient.roll((-down, -right), dims=(2, 3))
             dreamt = dreamt.add(uphill, alpha=step_size / max(root_mean_square, 1e-12)).clamp_(0, 1)
@@ -289,23 +305,24 @@ def maximize(
     Raises:
         ValueError: no such layer, channel, unit or basis, or an image that is too small for the layer, or too large.
     """
-    if basis not in BASES:
-        raise ValueError(f"basis must be one of {', '.join(BASES)}, not {basis!r:.60}")
+    check_choice(BASES, basis=basis)
+    check_pair(size=size)
     check_whole(1, steps=steps)
     check_number(maximum=10, transform=transform)
     check_number(tv_weight=tv_weight, learning_rate=learning_rate)
     check_seed(seed)
     grey, generator = dummy_input(model, (3, *size)), torch.Generator().manual_seed(seed)
     check_size(model, [layer], grey)
-    image, active = grey + 0.5, False
+    image, active = grey.float() + 0.5, False
     with gradients(model), tqdm(total=steps, disable=not progress) as bar, suppress(KeyboardInterrupt):
-        weights = _first_weights(basis, size, generator).to(grey).requires_grad_()
+        # In float32 whatever the model's precision: in half, Adam would divide by 0.
+        weights = _first_weights(basis, size, generator).to(grey.device).requires_grad_()
         optimizer = torch.optim.Adam([weights], lr=learning_rate)
         for _ in range(steps):
             shown = _from_basis(weights, basis, size)
             seen = _transformed(shown, transform, generator).contiguous(memory_format=torch.channels_last)
             with mixed_precision(seen.device), nullcontext() if active else ReLURule(_pass_to_inactive):
-                output = run_to(model, seen, [layer])[layer]
+                output = run_to(model, seen.to(grey.dtype), [layer])[layer]
             activation = select_activation(output.float(), channel, unit).mean()
             active = activation.item() != 0
             value = activation - tv_weight * total_variation(shown)
@@ -318,14 +335,15 @@ def maximize(
 
 def _first_weights(basis: str, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     shape = (1, 3, *size) if basis == "pixels" else (1, 3, size[0], size[1] // 2 + 1, 2)
-    return 0.01 * torch.randn(shape, generator=generator)
+    return 0.01 * torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
 def _from_basis(weights: Tensor, basis: str, size: tuple[int, int]) -> Tensor:
     """The image ``(1, 3, H, W)`` that the learned numbers stand for: its logits, along the colours of photos."""
     if basis == "fourier":
         # Each wave is weighted by one over its frequency, as photos have it; a frequency is at least one per image.
-        down, across = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])
+        down = torch.fft.fftfreq(size[0], dtype=torch.float32)[:, None]
+        across = torch.fft.rfftfreq(size[1], dtype=torch.float32)
         period = 1 / (down.square() + across.square()).sqrt().clamp(min=1 / max(size)).to(weights)
         weights = torch.fft.irfft2(torch.view_as_complex(weights) * period, s=size, norm="ortho") / 4
     return torch.einsum("cd,ndhw->nchw", _colors().to(weights), weights).sigmoid()
@@ -351,7 +369,7 @@ def _transformed(image: Tensor, amount: float, generator: torch.Generator) -> Te
     """Turned, scaled and shifted a little, at random; what comes in at the edges is mirrored."""
     if amount == 0:
         return image
-    turn, scale, right, down = (amount * (2 * torch.rand(4, generator=generator) - 1)).tolist()
+    turn, scale, right, down = (amount * (2 * torch.rand(4, generator=generator, dtype=torch.float32) - 1)).tolist()
     angle, factor = math.radians(10 * turn), 1 + 0.1 * scale
     cosine, sine = factor * math.cos(angle), factor * math.sin(angle)
     height, width = image.shape[2:]

@@ -4,20 +4,22 @@ Lesson 5 looks at the maps and the patches, lesson 6 at the vectors. How a layer
 ``hooks``.
 """
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import index
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map_only
-from tqdm.auto import tqdm
 
-from helpers.arguments import check_whole
-from helpers.hooks import dummy_input, inference, maps_of, run_to
+from helpers.arguments import check_pair, check_whole
+from helpers.bars import tqdm
+from helpers.hooks import dummy_input, inference, maps_of, run_to, weight_of
 from helpers.images import as_batch
 from helpers.models import MAX_PIXELS, explained, prepare
 
@@ -98,12 +100,16 @@ def strongest_patches(
         progress: whether to show a progress bar.
     """
     check_whole(1, count=count, batch_size=batch_size)
+    try:
+        channels = [index(channel) for channel in channels]
+    except TypeError:
+        raise ValueError(f"channels must be a list of whole numbers, such as [0, 5], not {channels!r:.60}") from None
     images, strongest = as_batch(images)[0], []
     for batch in tqdm(images.split(batch_size), disable=not progress, unit="batch"):
         maps = maps_of(activations(model, batch, [layer]), layer)
         if wrong := [channel for channel in channels if not 0 <= channel < maps.shape[1]]:
             raise ValueError(f"channels must lie in 0 to {maps.shape[1] - 1}, not {wrong[0]}")
-        strongest.append(torch.stack(maps[:, list(channels)].flatten(2).double().max(dim=2)).cpu())
+        strongest.append(torch.stack(maps[:, channels].flatten(2).double().max(dim=2)).cpu())
     values, places = torch.cat(strongest, dim=1)  # each (N, channels)
     field, found = _fields(model, layer, images.shape[1:]), []
     for n, channel in enumerate(channels):
@@ -137,8 +143,11 @@ def receptive_field(
 
 def _fields(model: nn.Module, layer: str, input_shape: Sequence[int]) -> Callable[[tuple[int, int], int | None], Box]:
     """The receptive field of any unit of a layer, from one forward pass with :class:`_Reach` in place of pixels."""
-    if len(input_shape) != 3 or math.prod(input_shape[1:]) > MAX_PIXELS:
-        raise ValueError(f"input_shape is (C, H, W), {MAX_PIXELS:,} pixels at most, not {tuple(input_shape)}")
+    is_shape = isinstance(input_shape, Sequence) and [type(n) for n in input_shape] == [int] * 3
+    if not is_shape or math.prod(input_shape[1:]) > MAX_PIXELS:
+        raise ValueError(f"input_shape is (C, H, W), {MAX_PIXELS:,} pixels at most, not {input_shape!r:.60}")
+    if weight_of(model).element_size() < 4:  # such numbers do not count the rows of an image
+        model = copy.deepcopy(model).float()
     black = dummy_input(model, input_shape)
     height, width = input_shape[1:]
     down, right = (torch.arange(1, size + 1).to(black) for size in (height, width))
@@ -147,8 +156,10 @@ def _fields(model: nn.Module, layer: str, input_shape: Sequence[int]) -> Callabl
         maps = maps_of(run_to(model, image.as_subclass(_Reach), [layer]), layer).as_subclass(Tensor)
 
     def field(unit: tuple[int, int], channel: int | None) -> Box:
+        check_pair(unit=unit)
+        check_whole(0, channel=0 if channel is None else channel)
         place = (channel or 0, *unit)
-        if len(place) != 3 or not all(0 <= i < n for i, n in zip(place, maps.shape[1:], strict=True)):
+        if not all(0 <= i < n for i, n in zip(place, maps.shape[1:], strict=True)):
             raise ValueError(f"{layer!r} has maps {tuple(maps.shape[1:])}, and no unit {unit} in channel {place[0]}")
         reach = maps[:, :, *unit].amax(dim=1) if channel is None else maps[:, channel, *unit]
         down, up, right, left = map(int, reach.minimum(reach.new_tensor([height, height, width, width])))
@@ -191,7 +202,7 @@ MOVING = {
     *("unsqueeze", "permute", "transpose", "contiguous", "clone", "to", "float", "double", "pad", "repeat_interleave"),
     *("max_pool2d", "adaptive_max_pool2d", "amax", "maximum", "copy", "empty_like", "as_subclass"),
 }
-EVERYTHING = torch.tensor(1e4)  # rows or columns: more than an image has
+EVERYTHING = torch.tensor(MAX_PIXELS, dtype=torch.float32)  # rows or columns: no image has more
 
 
 def _convolution(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):

@@ -1,8 +1,12 @@
 """Bytes from the web, within limits, and onto the disk, whole or not at all. A failure is an OSError that says why."""
 
+import glob
 import http.client
+import io
 import os
+import re
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -20,10 +24,12 @@ from urllib.request import (
     HTTPSHandler,
     OpenerDirector,
     ProxyHandler,
+    Request,
     UnknownHandler,
 )
 
 import filelock
+import psutil
 
 SILENCE_SECONDS = 30  # without a byte
 MINIMUM_RATE = 20_000  # bytes a second, on average; so every download ends
@@ -36,56 +42,123 @@ def chunks(url: str, max_bytes: int) -> Iterator[bytes]:
     Raises:
         OSError: it cannot be had, is larger than ``max_bytes``, breaks off, or comes too slowly.
     """
-    start, count = time.monotonic(), 0
+    count = 0
     try:
-        with _opened(_in_ascii(url)) as response:
+        with _opened(_in_ascii(url), max_bytes) as response:
             while chunk := response.read1(1 << 16):
-                count, waited = count + len(chunk), time.monotonic() - start
+                count += len(chunk)
                 if count > max_bytes:
                     raise OSError(f"it is larger than {max_bytes:,} bytes")
-                if waited > SILENCE_SECONDS and count < MINIMUM_RATE * waited:
-                    raise OSError(f"only {count:,} bytes came in {waited:.0f} s")
                 yield chunk
             if response.length:  # of what the server had announced
                 raise OSError(f"the connection broke off after {count:,} bytes, {response.length:,} before the end")
     except http.client.HTTPException as error:
-        raise OSError(f"{url} cannot be fetched: no answer as of a web server ({type(error).__name__})") from None
+        raise OSError(
+            f"{_shown(url)} cannot be fetched: no answer as of a web server ({type(error).__name__})"
+        ) from None
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
         said = f"nothing came for {SILENCE_SECONDS} s" if isinstance(reason, TimeoutError) else reason
-        raise OSError(f"{url} cannot be fetched: {said or type(reason).__name__}") from None
+        raise OSError(f"{_shown(url)} cannot be fetched: {said or type(reason).__name__}") from None
 
 
-def _opened(url: str) -> http.client.HTTPResponse:
+class _Watched(io.RawIOBase):
+    """All that an answer consists of, its head and what follows it, too: neither too slow nor without end."""
+
+    def __init__(self, raw: io.RawIOBase, max_bytes: int, start: float) -> None:
+        self.raw, self.max_bytes, self.start, self.count = raw, max_bytes, start, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.raw.readinto(buffer) or 0
+        self.count, waited = self.count + count, time.monotonic() - self.start
+        if self.count > 2 * self.max_bytes + 100_000:
+            raise OSError(f"it is larger than {self.max_bytes:,} bytes")
+        if waited > SILENCE_SECONDS and self.count < MINIMUM_RATE * waited:
+            raise OSError(f"only {self.count:,} bytes came in {waited:.0f} s")
+        return count
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _Web(HTTPSHandler, HTTPHandler, HTTPRedirectHandler):
+    """urllib's way to http and https, with an eye on every byte that comes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__()
+        self.max_bytes, self.start = max_bytes, time.monotonic()
+
+    def do_open(self, http_class: Any, req: Request, **options: Any) -> http.client.HTTPResponse:
+        def connect(host: str, **more: Any) -> http.client.HTTPConnection:
+            connection = http_class(host, **more)
+            connection.response_class = self._respond
+            return connection
+
+        return super().do_open(connect, req, **options)
+
+    def _respond(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(sock, **options)
+        response.fp = io.BufferedReader(_Watched(response.fp.detach(), self.max_bytes, self.start))
+        return response
+
+    def redirect_request(self, request: Request, response: Any, *rest: Any) -> Request | None:
+        response.close()  # or all that it says would be read
+        return super().redirect_request(request, response, *rest)
+
+
+def _opened(url: str, max_bytes: int) -> http.client.HTTPResponse:
     opener = OpenerDirector()  # urllib's own would follow a redirect to other kinds of addresses
-    for handler in (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPRedirectHandler, HTTPDefaultErrorHandler):
-        opener.add_handler(handler())
-    for last in (HTTPErrorProcessor, UnknownHandler):
-        opener.add_handler(last())
-    answers: list[Any] = []
+    for handler in (ProxyHandler(), _Web(max_bytes), HTTPDefaultErrorHandler(), HTTPErrorProcessor(), UnknownHandler()):
+        opener.add_handler(handler)
+    return opener.open(url, timeout=SILENCE_SECONDS)
 
-    def ask() -> None:
-        try:
-            answers.append(opener.open(url, timeout=SILENCE_SECONDS))
-        except Exception as error:
-            answers.append(error)
 
-    thread = threading.Thread(target=ask, daemon=True)  # each byte of an answer's head may come just in time
-    thread.start()
-    thread.join(2 * SILENCE_SECONDS)
-    if not answers:
-        raise OSError(f"no answer was complete in {2 * SILENCE_SECONDS} s")
-    if isinstance(answers[0], Exception):
-        raise answers[0]
-    return answers[0]
+def _shown(url: str) -> str:
+    return re.sub(r"//[^/?#]*@", "//…@", url)  # a password is nobody else's business
 
 
 def _in_ascii(url: str) -> str:
-    scheme, host, path, query, _ = urlsplit(url)
-    if scheme not in ("http", "https") or not host:
+    scheme, netloc, path, query, _ = parts = urlsplit(url)
+    if scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an address begins with http:// or https:// and a host")
+    if "@" in netloc:
+        raise ValueError("an address with a user's name in it is not taken")
+    host = parts.hostname.encode("idna").decode()
+    host = f"[{host}]" if ":" in host else host
     path, query = (quote(part, safe="/%:@!$&'()*+,;=~?") for part in (path, query))
-    return urlunsplit((scheme, host.encode("idna").decode(), path, query, ""))
+    return urlunsplit((scheme, host if parts.port is None else f"{host}:{parts.port}", path, query, ""))
+
+
+def read(path: Path, max_bytes: int) -> bytes:
+    """A file on the disk.
+
+    Raises:
+        OSError: it is not there, larger than ``max_bytes``, or no file that ends: a pipe would be waited for.
+    """
+    size = path.stat().st_size
+    _check_regular(path)
+    if size > max_bytes:
+        raise OSError(f"{path} has {size:,} bytes, and {max_bytes:,} is the maximum")
+    return path.read_bytes()
+
+
+def _check_regular(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no regular file")
+
+
+@contextmanager
+def intact(what: str, remedy: str) -> Iterator[None]:
+    """Whatever a damaged file raises inside becomes an OSError that says which, why, and what to do."""
+    try:
+        yield
+    except Exception as error:
+        reason = error if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {error}"
+        raise OSError(f"{what} is damaged ({reason}): {remedy}") from error
 
 
 def write(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -94,22 +167,49 @@ def write(path: Path, content: bytes | Iterable[bytes]) -> None:
 
 
 def write_together(contents: Mapping[Path, bytes | Iterable[bytes]]) -> None:
-    """Write files that belong together: none gets its name before all are written."""
-    ending = f".{os.getpid()}.{threading.get_ident()}.part"
-    parts = {path: path.with_name(f".{path.name}{ending}") for path in map(Path.resolve, contents)}
+    """Write files that belong together: none gets its name before all are written, and all get it or none.
+
+    Raises:
+        OSError: one cannot be written, or is no regular file; all are what they were.
+    """
+    paths = [path.resolve() for path in contents]
+    for path in paths:
+        _check_regular(path)  # a device would be replaced
+        _remove_leftovers(path)
+    ending = f"{os.getpid()}.{threading.get_ident()}"
+    parts = {path: path.with_name(f".{path.name}.{ending}.part") for path in paths}
+    olds = {path: path.with_name(f".{path.name}.{ending}-old.part") for path in paths[1:] and paths}
     try:
         for (path, part), content in zip(parts.items(), contents.values(), strict=True):
             with part.open("wb") as file:
                 file.writelines([content] if isinstance(content, bytes) else content)
             if path.exists():
                 shutil.copymode(path, part)
-        for path, part in parts.items():
-            part.replace(path)
-    except BaseException:
-        for part in parts.values():
+        for path, old in olds.items():
+            if path.exists():
+                shutil.copy2(path, old)
+        try:
+            for path, part in parts.items():
+                part.replace(path)
+        except BaseException:
+            for path, old in olds.items():
+                if old.exists():
+                    old.replace(path)
+                else:
+                    path.unlink(missing_ok=True)
+            raise
+    finally:
+        for leftover in (*parts.values(), *olds.values()):
             with suppress(OSError):
-                part.unlink(missing_ok=True)
-        raise
+                leftover.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What processes have left beside a file that were killed while they wrote it."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError, OverflowError, ValueError):
+            if not psutil.pid_exists(int(part.name.split(".")[-3])):
+                part.unlink()
 
 
 @contextmanager
@@ -124,15 +224,21 @@ def alone(folder: Path, work: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=1)
     except filelock.Timeout:
-        other = f"process {holder.read_text()}" if holder.is_file() else "another process"
-        print(f"Waiting for {other}: {work}", file=sys.stderr)
+        try:
+            other = f"process {int(read(holder, 20))}"
+        except (OSError, ValueError):
+            other = "another process"
+        with suppress(OSError, ValueError):  # standard error may be closed
+            print(f"Waiting for {other}: {work}", file=sys.stderr)
         try:
             lock.acquire(timeout=LOCK_SECONDS)
         except filelock.Timeout:
             raise TimeoutError(f"{other} holds {folder / '.lock'} for {LOCK_SECONDS} s already; end it") from None
     try:
-        holder.write_text(str(os.getpid()))
+        holder.unlink(missing_ok=True)  # if it were a pipe, one would wait for who reads it
+        holder.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from helpers.arguments import check_whole
+from helpers.arguments import check_choice, check_pair, check_whole
 
 KERNELS: dict[str, Tensor] = {
     "identity": torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]]).float(),
-    "box blur": torch.full((3, 3), 1 / 9),
-    "Gaussian blur": torch.tensor([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16,
+    "box blur": torch.full((3, 3), 1 / 9, dtype=torch.float32),
+    "Gaussian blur": torch.tensor([[1, 2, 1], [2, 4, 2], [1, 2, 1]]).float() / 16,
     "Sobel x": torch.tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]).float(),
     "Sobel y": torch.tensor([[-1, -2, -1], [0, 0, 0], [1, 2, 1]]).float(),
     "Laplacian": torch.tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).float(),
@@ -25,14 +25,13 @@ KERNELS: dict[str, Tensor] = {
 
 def kernel(name: str) -> Tensor:
     """A kernel of :data:`KERNELS` by name, ``(3, 3)``, as a copy that may be changed."""
-    if name not in KERNELS:
-        raise ValueError(f"name must be one of {', '.join(KERNELS)}, not {name!r}")
+    check_choice(KERNELS, name=name)
     return KERNELS[name].clone()
 
 
 def step_filters() -> Tensor:
     """Four 4 × 4 edge filters, ``(4, 4, 4)``: dark-to-bright to the right, its negative, and both turned downwards."""
-    step = torch.tensor([-1.0, -1.0, 1.0, 1.0]).repeat(4, 1)
+    step = torch.tensor([-1, -1, 1, 1]).float().repeat(4, 1)
     return torch.stack([step, -step, step.T, -step.T])
 
 
@@ -61,7 +60,9 @@ def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, 
 def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
     """Input rows that one output sees through a stack of ``(kernel_size, stride)`` layers. Lesson 2 derives it."""
     field, jump = 1, 1
-    for kernel_size, stride in layers:
+    for layer in layers:
+        check_pair(kernel_size_and_stride=layer)
+        kernel_size, stride = layer
         check_whole(1, kernel_size=kernel_size, stride=stride)
         field += (kernel_size - 1) * jump
         jump *= stride

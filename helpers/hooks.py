@@ -9,7 +9,7 @@ All of them change the model while they work and put it back afterwards, so one 
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +17,29 @@ from torch.overrides import TorchFunctionMode
 
 
 @contextmanager
+def no_autocast() -> Iterator[None]:
+    """Autocast is off, also where someone around has turned it on."""
+    with ExitStack() as stack:
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
 def _evaluation(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and its parameters without gradients; each put back afterwards to what it was."""
+    """The model in evaluation mode, and its parameters without gradients; each put back afterwards to what it was.
+
+    Autocast is off inside: what precision is used is decided there, not by someone around.
+    """
     check_model(model)
     modes = [(module, "training", module.training) for module in model.modules()]
     flags = [(p, "requires_grad", p.requires_grad) for p in model.parameters() if not p.is_inference()]
     try:
         for owner, name, _ in (*modes, *flags):
             setattr(owner, name, False)
-        yield
+        with no_autocast():
+            yield
     finally:
         try:
             _put_back(*modes, *flags)
@@ -125,15 +139,29 @@ def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tens
 
     Raises:
         ValueError: no such layer, or the forward pass does not use it.
+        ValueError: gradients are wanted of x, and none pass from a layer to it.
         TypeError: a layer gives something else than one tensor.
     """
     if isinstance(layers, str) or not isinstance(layers, Iterable):
         example = layers if isinstance(layers, str) else "features.0"
         raise ValueError(f"layers must be a list of names, such as [{example!r}], not {layers!r:.60}")
+    if not isinstance(x, Tensor):
+        raise ValueError(f"x must be a tensor, such as images (N, C, H, W), not {x!r:.60}")
     layers = list(layers)
     with recording(model, layers, stop=True) as outputs:
         model(x)
-    return {name: output_of(outputs, name) for name in layers}
+    found = {name: output_of(outputs, name) for name in layers}
+    for name, output in found.items():
+        check_followed(x, output, f"layer {name!r}")
+    return found
+
+
+def check_followed(x: Tensor, output: Tensor, name: str) -> None:
+    """Refuse an output that gradients are wanted of, and that none pass from."""
+    if torch.is_grad_enabled() and x.requires_grad and not output.requires_grad:
+        raise ValueError(
+            f"no gradients pass from {name} to the image: the model computes it under no_grad, or detached"
+        )
 
 
 def output_of(outputs: Mapping[str, Tensor], name: str) -> Tensor:
@@ -153,6 +181,7 @@ def maps_of(outputs: Mapping[str, Tensor], layer: str) -> Tensor:
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """The layer of that name; the error for a wrong one names those that are spelt nearly so, or the upper ones."""
+    check_model(model)
     if not isinstance(name, str):
         raise ValueError(f"a layer is named by text, such as 'features.0', not by {name!r:.60}")
     name = name.partition("#")[0]
@@ -169,8 +198,14 @@ def dummy_input(model: nn.Module, shape: Sequence[int]) -> Tensor:
     check_model(model)
     if not isinstance(shape, Sequence) or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f"the shape of an image is whole numbers above 0, such as (3, 224, 224), not {shape!r:.60}")
-    like = next(model.parameters(), torch.zeros(()))
-    return like.new_zeros(1, *shape)
+    return weight_of(model).new_zeros(1, *shape)
+
+
+def weight_of(model: nn.Module) -> Tensor:
+    """One of the model's weights, to see where they are and in which precision; for one without weights a 0."""
+    check_model(model)
+    zero = torch.zeros((), dtype=torch.float32)  # whatever the default is
+    return next((weight for weight in model.parameters() if weight.is_floating_point()), zero)
 
 
 Rule = Callable[[Tensor, Tensor], Tensor]
@@ -203,7 +238,11 @@ class ReLURule(TorchFunctionMode):
         others: names of the other activation functions that ran inside; to these the rule does not apply.
     """
 
-    OTHERS = ("leaky_relu", "relu6", "hardtanh", "elu", "selu", "gelu", "silu", "hardswish", "prelu", "softplus")
+    # Not sigmoid, tanh nor their like, which serve as gates and as last layers beside ReLUs.
+    OTHERS = (
+        *("leaky_relu", "relu6", "hardtanh", "elu", "selu", "gelu", "silu", "hardswish", "prelu", "softplus", "celu"),
+        *("mish", "rrelu", "threshold", "softsign", "hardshrink", "softshrink", "tanhshrink"),
+    )
 
     def __init__(self, rule: Rule) -> None:
         super().__init__()

@@ -49,8 +49,8 @@ Source = str | Path | Image.Image | np.ndarray | Tensor
 
 def sample(name: str) -> Tensor:
     """One of the sample images, ``(3, H, W)``; :data:`SAMPLES` has their names. Grey ones have equal channels."""
-    if name not in SAMPLES:
-        raise ValueError(f"name must be one of {', '.join(SAMPLES)}, not {name!r}")
+    if not isinstance(name, str) or name not in SAMPLES:
+        raise ValueError(f"name must be one of {', '.join(SAMPLES)}, not {name!r:.60}")
     return _from_array(SAMPLES[name]())
 
 

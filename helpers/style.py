@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import LBFGS, Adam, Optimizer
-from tqdm.auto import tqdm
 
 from helpers import images
-from helpers.arguments import check_number, check_whole
+from helpers.arguments import check_choice, check_number, check_tensor, check_whole
+from helpers.bars import tqdm
 from helpers.devices import device_of, mixed_precision
-from helpers.hooks import gradients, inference, run_to
+from helpers.hooks import gradients, inference, run_to, weight_of
 from helpers.images import Source, resized, scaled, to_gray, total_variation
 from helpers.models import check_size, is_large_enough
 from helpers.pretrained import network_of
@@ -33,6 +33,7 @@ OPTIMIZERS: dict[str, Callable[[Tensor], Optimizer]] = {
     "adam": lambda x: Adam([x], lr=0.02),
 }
 
+MAX_WEIGHT = 1e6  # of a loss; float32 holds no sums of much larger ones
 SMALLEST = 64  # pixels of the longer side, where coarse to fine begins
 MARGIN = 16  # mirrored pixels around each image before the network sees it; without them a frame would appear
 # Of a pixel in one step. L-BFGS, which knows the curvature only from its first short steps, would overshoot with it.
@@ -53,6 +54,7 @@ def gram_matrix(maps: Tensor) -> Tensor:
     The products of two maps, summed over the places and divided by C·H·W, so that neither the image's size nor the
     number of channels makes it larger; in float32 or better, also for maps of less precision.
     """
+    check_tensor((4,), maps=maps)
     places = maps.movedim(1, -1).flatten(1, 2)  # (N, H·W, C): no copy where the channels come last in memory
     return _Products.apply(places) / (places.shape[1] * places.shape[2])
 
@@ -77,6 +79,7 @@ class _Products(torch.autograd.Function):
 
 def content_loss(maps: Tensor, target: Tensor) -> Tensor:
     """Mean square of the difference of two images' maps, in units of the target's own mean square; one number."""
+    check_tensor(range(1, 6), maps=maps, target=target)
     return _relative(maps.to(target.dtype), target)
 
 
@@ -87,10 +90,13 @@ def style_loss(maps: Tensor, target: Tensor) -> Tensor:
         maps: of a layer, ``(N, C, H, W)``.
         target: the Gram matrix of the style image's maps there, ``(N, C, C)``.
     """
+    check_tensor((3,), target=target)
     return _relative(gram_matrix(maps), target)
 
 
 def _relative(value: Tensor, target: Tensor) -> Tensor:
+    if value.shape != target.shape:
+        raise ValueError(f"target must be of the same shape, {tuple(value.shape)}, not {tuple(target.shape)}")
     # 0 where both are equal, 1 where the value is 0: the same scale for every layer, image and network.
     return F.mse_loss(value, target) / target.square().mean().clamp(min=1e-12)
 
@@ -100,6 +106,7 @@ def with_colors_of(image: Tensor, content: Tensor) -> Tensor:
 
     Luma that would lead out of [0, 1] with that chrominance is limited, so that the chrominance is kept exactly.
     """
+    check_tensor(range(3, 6), image=image, content=content)
     content = resized(content, image.shape[-2:])
     chrominance = content - to_gray(content)
     minimum, maximum = -chrominance.amin(dim=-3, keepdim=True), 1 - chrominance.amax(dim=-3, keepdim=True)
@@ -154,13 +161,15 @@ def stylize(
             for the layers, or too large.
     """
     check_whole(1, steps=steps)
-    check_number(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
+    check_number(0, MAX_WEIGHT, content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
     if content_weight == style_weight == tv_weight == 0:
         raise ValueError("content_weight, style_weight and tv_weight must not all be 0")
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {optimizer!r:.60}")
-    content_layers = content_layers or dict.fromkeys(network_of(model, "content_layers").content_layers, 1)
-    style_layers = style_layers or dict.fromkeys(network_of(model, "style_layers").style_layers, 1)
+    check_choice(OPTIMIZERS, optimizer=optimizer)
+    check_choice(("content", "noise"), start=start)
+    if content_layers is None:
+        content_layers = dict.fromkeys(network_of(model, "content_layers").content_layers, 1)
+    if style_layers is None:
+        style_layers = dict.fromkeys(network_of(model, "style_layers").style_layers, 1)
     shares = _shares(content_layers, content_weight), _shares(style_layers, style_weight)
     with gradients(model):
         colored, example = (images.read(each)[None].to(device_of(model)) for each in (content, style))
@@ -180,8 +189,9 @@ def _shares(layers: Weights, weight: float) -> dict[str, float]:
     """The layers' weights, made to sum to ``weight``; none of them if that is 0."""
     if not isinstance(layers, Mapping):
         raise ValueError(f"layers are given with their weights, such as {{'features.3': 1.0}}, not {layers!r:.60}")
-    total = sum(layers.values())
-    if not total > 0 or min(layers.values()) < 0:
+    for name, each in layers.items():
+        check_number(**{f"the weight of layer {name!r}": each})
+    if not (total := sum(layers.values())):
         raise ValueError(f"layers' weights must not be negative nor all 0, and these are {dict(layers)}")
     return {name: weight * each / total for name, each in layers.items()} if weight else {}
 
@@ -191,17 +201,19 @@ def _pyramid(
 ) -> list[tuple[Tensor, Tensor]]:
     """Both images at the content's size, half of it …, while the layers have something to see; the smallest first."""
     check_size(model, layers, content, "the content image")
+    if min(content.shape[2:]) < 2:
+        raise ValueError(f"the content image has {content.shape[2]} × {content.shape[3]} pixels: a line is no image")
     sizes, smallest = [scaled(content, 1)], SMALLEST if coarse_to_fine else math.inf
-    while max(half := scaled(content, 0.5 ** len(sizes))) >= smallest and is_large_enough(model, layers, (3, *half)):
+    while max(half := scaled(content, 0.5 ** len(sizes))) >= smallest and min(half) > 1:
+        if not is_large_enough(model, layers, (3, *half)):
+            break
         sizes.insert(0, half)
     longer = max(style.shape[2:])
     return [(resized(content, size), resized(style, scaled(style, max(size) / longer))) for size in sizes]
 
 
 def _first(start: str, content: Tensor) -> Tensor:
-    if start not in ("content", "noise"):
-        raise ValueError(f"start must be 'content' or 'noise', not {start!r:.60}")
-    noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).to(content)
+    noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(content)
     return content if start == "content" else noise
 
 
@@ -215,7 +227,7 @@ def _maps(model: nn.Module, image: Tensor, layers: list[str]) -> dict[str, Tenso
     if not layers:
         return {}
     with mixed_precision(image.device):
-        return run_to(model, _framed(image), layers)
+        return run_to(model, _framed(image).to(weight_of(model)), layers)
 
 
 def _strength(maps: Tensor) -> float:
@@ -266,6 +278,8 @@ def _paint(
         for _ in range(steps):
             current = image.detach().clone()
             losses = _step(optimizer, image, losses_of)
+            if smallest == math.inf and not math.isfinite(losses["total"]):
+                raise ValueError(f"the losses are not finite at the first step, and nothing can be painted: {losses}")
             if losses["total"] < smallest:
                 best, smallest = current, losses["total"]
             yield losses, current, best

@@ -1,7 +1,7 @@
 """Train a classifier, and say how good it is. Lesson 3 writes both by hand; this is the same, robust and fast."""
 
 import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
-from tqdm.auto import tqdm
 
 from helpers.arguments import check_seed, check_whole
+from helpers.bars import tqdm
 from helpers.devices import device_of, mixed_precision
-from helpers.hooks import inference
+from helpers.hooks import check_model, inference
 from helpers.models import explained, prepare
 
 Batch = tuple[Tensor, Tensor]
@@ -84,31 +84,46 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
         batches: yields ``(images, labels)``: a DataLoader or :class:`helpers.data.Batches`.
 
     Raises:
-        ValueError: there is no image in ``batches``.
+        ValueError: there is no image in ``batches``, or something else than such pairs.
     """
+    check_model(model)
     device = device_of(model)
     logits, labels = [], []
     with inference(model), mixed_precision(device):
-        for images, targets in batches:
+        for images, targets in _pairs(batches):
             batch, _ = prepare(model, images)
             with explained(model, batch):
                 outputs = model(batch)
             _check_pair(outputs, targets)
             logits.append(outputs.float().cpu())
-            labels.append(targets)
+            labels.append(targets.cpu())
     if not logits:
         raise ValueError("evaluate was given no batches, and needs at least one image")
     return Evaluation(torch.cat(logits), torch.cat(labels))
 
 
+def _pairs(batches: Iterable[Batch]) -> Iterator[Batch]:
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"batches must be a DataLoader or data.Batches, not {batches!r:.60}")
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            number = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+            raise ValueError(f"batches must give pairs (images, labels), not a {type(batch).__name__}{number}")
+        yield batch[0], batch[1]
+
+
 def _check_pair(logits: Tensor, labels: Tensor) -> None:
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.is_meta:
         raise ValueError(
             f"the model must give one tensor of logits, (N, K), not {getattr(logits, 'shape', type(logits))}"
         )
     n, k = logits.shape
-    if not isinstance(labels, Tensor) or labels.shape != (n,) or labels.dtype != torch.int64:
-        given = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+    if not isinstance(labels, Tensor) or labels.shape != (n,) or labels.dtype != torch.int64 or labels.is_meta:
+        given = (
+            f"{labels.dtype} {tuple(labels.shape)} on {labels.device}"
+            if isinstance(labels, Tensor)
+            else type(labels).__name__
+        )
         raise ValueError(f"labels must be a tensor of torch.int64, ({n},), one for each image, not {given}")
     if not 0 <= labels.min() <= labels.max() < k:
         raise ValueError(f"labels must lie in 0 to {k - 1}, not in {labels.min()} to {labels.max()}")
@@ -144,16 +159,28 @@ def train(
 
     Returns:
         A :class:`History`; its training accuracy is the running one, measured while the weights change.
+
+    Raises:
+        ValueError: batches or a model that nothing can be learned from, such as one whose weights are frozen.
     """
     check_whole(1, epochs=epochs)
     check_seed(seed)
+    check_model(model)
+    if any(parameter.is_inference() or parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("model was made under torch.inference_mode() or on the meta device: it cannot be trained")
+    try:
+        steps = epochs * len(batches)
+    except TypeError:
+        raise ValueError(
+            "batches must have a length, as a DataLoader or data.Batches has, to be gone through"
+        ) from None
     history, start = History(), time.perf_counter()
     own_random_state = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
         own_random_state,
-        tqdm(total=epochs * len(batches), disable=not progress, unit="batch") as bar,
+        tqdm(total=steps, disable=not progress, unit="batch") as bar,
     ):
         torch.manual_seed(seed)
         model.to(memory_format=torch.channels_last)  # the order that convolutions are fastest in
@@ -163,9 +190,9 @@ def train(
                 if test_batches is not None:
                     result = evaluate(model, test_batches)
                     measured |= {"test_loss": result.loss, "test_accuracy": result.accuracy}
-                # All at once, so that an interrupt leaves lists of the same length.
-                for name, value in (measured | {"seconds": time.perf_counter() - start}).items():
-                    getattr(history, name).append(value)
+                measured["seconds"] = time.perf_counter() - start
+                grown = {name: [*getattr(history, name), value] for name, value in measured.items()}
+                vars(history).update(grown)  # all in one instruction, so that no interrupt leaves lists of two lengths
                 bar.set_postfix({name: f"{x[-1]:.3f}" for name, x in vars(history).items() if name != "seconds" and x})
                 if callback:
                     callback(epoch, history)
@@ -188,13 +215,15 @@ def _train_epoch(model, batches, optimizer, scheduler, bar) -> dict[str, float]:
     device = device_of(model)
     model.train()
     total = torch.zeros(3, device=device)  # sum of losses, images right, images: read once an epoch
-    for given, labels in batches:
+    for given, labels in _pairs(batches):
         images = prepare(model, given)[0]
         with mixed_precision(device), explained(model, images):
             logits = model(images)
         _check_pair(logits, labels)  # before they go to a graphics card, which would have to be waited for
         labels = labels.to(device)
         loss = cross_entropy(logits.float(), labels)
+        if not loss.requires_grad:
+            raise ValueError("model has no weight to be trained: all are frozen, or its output is detached from them")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

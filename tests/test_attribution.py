@@ -374,3 +374,97 @@ def test_a_gpu_gives_the_same():
     for method in METHODS.values():
         expected = method(model.cpu(), image, 967)
         assert torch.allclose(method(model.cuda(), image, 967).cpu(), expected, atol=1e-2 * expected.abs().max())
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_autocast_and_the_default_precision_change_nothing(method):
+    model, photo = pretrained.load(), torch.rand(3, 64, 64)
+    expected = method(model, photo, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(method(model, photo, 3), expected)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(method(model, photo, 3), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_many_patches_and_copies_are_counted_in_low_precision_too():
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)).bfloat16()
+    image = torch.ones(1, 40, 40)
+    heat = attribution.occlusion(model, image, 0, (20, 20), (1, 1), progress=False)
+    expected = attribution.occlusion(model.float(), image, 0, (20, 20), (1, 1), progress=False)
+    assert heat.dtype == torch.bfloat16
+    assert torch.allclose(heat.float(), expected, rtol=0.05)
+    many = attribution.smooth_grad(model.bfloat16(), image, 0, nt_samples=600)
+    assert torch.allclose(many.float(), attribution.smooth_grad(model.float(), image, 0, nt_samples=2), rtol=0.05)
+
+
+class WritesInto(nn.Module):
+    """Writes a sum into a tensor that it has: Windows have no rule for that."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, x):
+        maps = self.conv(x)
+        return torch.add(maps, maps.relu(), out=torch.empty_like(maps)).mean(dim=(2, 3))
+
+
+def batch_statistics():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4, track_running_stats=False),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+    )
+
+
+@pytest.mark.parametrize("make", [WritesInto, batch_statistics])
+def test_occlusion_of_what_windows_cannot_do_is_that_of_a_loop(make):
+    torch.manual_seed(0)
+    model, photo = make().eval(), torch.rand(3, 24, 24)
+    expected = drops_of_a_loop(model, photo, 0, 8, 0.5)
+    assert expected.abs().max() > 1e-3
+    heat = attribution.occlusion(model, photo, 0, (8, 8), (8, 8), progress=False)
+    assert torch.allclose(heat, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "baselines", [torch.nan, torch.inf, "a", None, torch.tensor([0.1, 0.2, 0.3]), torch.full((3, 1, 1), torch.nan)]
+)
+def test_a_patch_has_a_colour(baselines):
+    with pytest.raises(ValueError, match=r"^baselines must be a finite number"):
+        attribution.occlusion(
+            pretrained.load(), torch.rand(3, 64, 64), 0, (30, 30), baselines=baselines, progress=False
+        )
+
+
+class Frozen(nn.Module):
+    """Gradients do not pass its first layer; its second one's output is not used."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.aside, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Linear(4, 2)
+
+    def forward(self, x):
+        with torch.no_grad():
+            maps = self.first(x)
+        self.aside(maps)
+        return self.last(maps.mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("layer", ["first", "aside"])
+def test_where_no_gradient_passes_it_is_said(layer):
+    for call in (attribution.saliency, lambda *given: attribution.grad_cam(*given, layer=layer)):
+        with pytest.raises(ValueError, match="no gradients pass"):
+            call(Frozen(), torch.rand(3, 9, 9), 0)
+
+
+@pytest.mark.parametrize("activation", [nn.CELU, nn.Mish, nn.RReLU])
+def test_rules_for_relus_are_refused_for_other_activations(activation):
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), activation(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ValueError, match=f"has {activation.__name__.lower()}"):
+        attribution.backpropagate(model, torch.rand(3, 9, 9), 0, "guided")

@@ -11,6 +11,7 @@ import torch
 
 from helpers import data, hooks, models, training
 from helpers.data import Batches
+from helpers.lessons import lesson_03
 
 SCRIPT = Path(__file__).parents[1] / "data" / "checkpoints" / "train.py"
 
@@ -58,6 +59,23 @@ def test_an_interrupt_leaves_the_kept_network_as_it_was(script, tmp_path):
     with pytest.raises(SystemExit, match=r"Interrupted: fashion_net\.safetensors is as it was"):
         script.main(epochs=500)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_run_whose_thread_dies_is_not_recorded(script, monkeypatch, tmp_path):
+    monkeypatch.setattr(lesson_03, "RUN", tmp_path / "run.npz")
+    calls = []
+
+    def fail(live):
+        calls.append(live)
+        if len(calls) > 2:
+            raise MemoryError("no memory")
+        return train_round(live)
+
+    train_round = lesson_03.LiveTraining._train_round
+    monkeypatch.setattr(lesson_03.LiveTraining, "_train_round", fail)
+    with pytest.raises(MemoryError, match="no memory"):
+        script.record_run()
+    assert not list(tmp_path.glob("run*"))
 
 
 def test_a_changed_weight_is_noticed(script, tmp_path):

@@ -372,3 +372,57 @@ def test_the_default_layer_of_each_network_is_there(name):
     model.name = name
     image = torch.rand(3, 64, 64)
     assert not torch.equal(dream.deep_dream(model, image, octaves=1, steps=1, **QUIET), image)
+
+
+def test_a_guide_is_compared_in_the_channel_alone(network, photo):
+    guide = images.sample("coffee")
+    with inference(network):
+        maps = run_to(network, images.read(guide, size=dream.GUIDE_SIZE)[None], ["features.3"])["features.3"][:, 5]
+        image = run_to(network, photo[None], ["features.3"])["features.3"]
+        value = dream._dream_objective(network, "features.3", 5, guide)(image)
+    assert value.item() == pytest.approx((image[:, 5] * maps.max()).sum().item(), rel=1e-5)
+
+
+def test_a_guide_for_scores():
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    dream.deep_dream(model, torch.rand(3, 20, 20), "2", guide=torch.rand(3, 20, 20), octaves=1, steps=1, **QUIET)
+
+
+def test_the_default_precision_changes_nothing(network, photo):
+    def run():
+        made = dream.maximize(network, "features.3", 0, size=(24, 32), steps=2, **QUIET)
+        pixels = dream.maximize(network, "features.3", 0, size=(24, 32), basis="pixels", steps=2, **QUIET)
+        return made, pixels, dream.deep_dream(network, photo, "features.3", octaves=2, steps=2, **QUIET)
+
+    expected = run()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert all(torch.equal(*pair) for pair in zip(run(), expected, strict=True))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_dream_too(network, photo, dtype):
+    model = pretrained.load().to(dtype)
+    for image, other in (
+        (dream.maximize(each, "features.3", 0, size=(32, 32), steps=5, **QUIET) for each in (model, network)),
+        (dream.deep_dream(each, photo, "features.3", octaves=1, steps=2, **QUIET) for each in (model, network)),
+        (
+            dream.deep_dream(each, photo, "features.3", guide=photo, octaves=1, steps=1, **QUIET)
+            for each in (model, network)
+        ),
+        (dream.zoom(each, photo, "features.3", frames=1, **QUIET)[0] for each in (model, network)),
+    ):
+        assert image.dtype == torch.float32
+        assert (image - other).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("size", [(1, 40), (40, 1), (24, 20)])
+def test_blurs_that_are_wider_than_the_image(size):
+    model, photo = nn.Conv2d(3, 2, 1), torch.rand(3, *size)
+    for smoothing in (0.5, 20):
+        assert dream.deep_dream(nn.Sequential(model), photo, "0", smoothing=smoothing, steps=1, **QUIET).shape == (
+            3,
+            *size,
+        )

@@ -306,3 +306,17 @@ def test_any_photo_and_any_network_go_through():
     assert features.embeddings(model, photo[None], "features.3", progress=False).shape == (1, 24)
     (patches,) = features.strongest_patches(model, photo[None], "features.3", [5], progress=False)
     assert patches[0].cut(photo[None]).shape == (3, patches[0].height, patches[0].width)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_receptive_field_does_not_depend_on_the_models_precision(dtype):
+    model, shape = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU()), (3, 300, 2500)
+    for unit in ((140, 1100), (70, 1200)):
+        box = features.receptive_field(model.float(), "2", shape, unit)
+        assert features.receptive_field(model.to(dtype), "2", shape, unit) == box
+    assert next(model.parameters()).dtype == dtype
+
+
+def test_what_sees_everything_sees_long_images_whole():
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Softmax(dim=3))
+    assert features.receptive_field(model, "1", (1, 3, 20_000), (1, 0)) == (0, 0, 3, 20_000)

@@ -58,3 +58,11 @@ def test_output_size_names_the_bad_argument(bad):
     (name,) = bad
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at least"):
         filters.output_size(**({"size": 5, "kernel_size": 3} | bad))
+
+
+def test_filters_are_float32_whatever_the_default_is():
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert {filters.step_filters().dtype, *(each.dtype for each in filters.KERNELS.values())} == {torch.float32}
+    finally:
+        torch.set_default_dtype(torch.float32)

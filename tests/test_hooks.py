@@ -87,3 +87,56 @@ def test_gradients_are_on_and_only_for_the_input():
     assert net.weight.grad is None
     assert net.training
     assert net.weight.requires_grad
+
+
+@pytest.mark.parametrize("context", [hooks.inference, hooks.gradients])
+def test_autocast_of_someone_around_does_not_reach_inside(context):
+    net = nn.Linear(2, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        with context(net):
+            assert net(torch.ones(1, 2)).dtype == torch.float32
+        assert net(torch.ones(1, 2)).dtype == torch.bfloat16
+
+
+def test_rules_name_every_activation_that_is_none_of_theirs():
+    x = torch.ones(3)
+    with hooks.ReLURule(lambda gradient, positive: gradient) as rule:
+        nn.CELU()(x), nn.Mish()(x), nn.RReLU()(x), nn.Threshold(0.5, 0)(x), nn.Softsign()(x)
+        nn.Hardshrink()(x), nn.Softshrink()(x), nn.Tanhshrink()(x), nn.CELU(inplace=True)(x)
+    assert rule.others == {
+        *("celu", "mish", "rrelu", "threshold", "softsign", "hardshrink", "softshrink", "tanhshrink")
+    }
+
+
+class NoGradients(nn.Module):
+    """Its first layer runs under no_grad, as people freeze one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+
+    def forward(self, x):
+        with torch.no_grad():
+            maps = self.first(x)
+        return self.last(maps).mean(dim=(2, 3))
+
+
+def test_a_layer_that_no_gradient_passes_to_is_named():
+    x = torch.rand(1, 3, 9, 9, requires_grad=True)
+    with (
+        hooks.gradients(model := NoGradients()),
+        pytest.raises(ValueError, match="no gradients pass from layer 'last'"),
+    ):
+        hooks.run_to(model, x, ["last"])
+    assert hooks.run_to(model, x.detach(), ["last"])["last"].shape == (1, 2, 5, 5)
+
+
+def test_an_image_is_in_the_precision_of_the_first_weights_that_are_no_whole_numbers():
+    model = nn.Sequential(nn.Conv2d(3, 1, 1).half())
+    model.register_parameter("count", nn.Parameter(torch.zeros(2, dtype=torch.long), requires_grad=False))
+    assert hooks.dummy_input(model, (3, 2, 2)).dtype == torch.float16
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert hooks.dummy_input(nn.ReLU(), (3, 2, 2)).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)

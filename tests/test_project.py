@@ -31,7 +31,7 @@ def test_environment_and_pyproject_name_the_same_packages():
 
 
 FLOORS = [
-    {"arguments", "files"},
+    {"arguments", "bars", "files"},
     {"images", "filters", "hooks", "devices"},
     {"data", "models", "pretrained", "incremental"},
     {"training", "features", "attribution", "dream", "style"},

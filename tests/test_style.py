@@ -308,10 +308,15 @@ def test_what_cannot_be_painted(network, photo, painting, tmp_path):
         (tmp_path / "notes.txt", painting, {}, "cannot be read as an image"),
         (photo, painting, {"optimizer": "sgd"}, "optimizer must be one of lbfgs, adam"),
         (photo, painting, {"steps": 0}, "steps must be a whole number of at least 1"),
-        (photo, painting, {"start": "nosie"}, "start must be 'content' or 'noise', not 'nosie'"),
-        (photo, painting, {"tv_weight": -1}, "tv_weight must be a number of at least 0, not -1"),
+        (photo, painting, {"start": "nosie"}, "start must be one of content, noise, not 'nosie'"),
+        (photo, painting, {"tv_weight": -1}, "tv_weight must be a number of at least 0, at most 1,000,000, not -1"),
         (photo, torch.rand(3, 20, 900), {}, "the style, scaled and framed, is 4 × 98 pixels"),
-        (photo, painting, {"style_weight": -1}, "style_weight must be a number of at least 0, not -1"),
+        (
+            photo,
+            painting,
+            {"style_weight": -1},
+            "style_weight must be a number of at least 0, at most 1,000,000, not -1",
+        ),
         (photo, painting, {"style_layers": {"features.1": 0}}, "layers' weights must not be negative nor all 0"),
         (photo, painting, {"style_layers": {"features.99": 1}}, "no layer 'features.99'"),
     ):
@@ -353,3 +358,53 @@ def test_the_default_layers_of_each_network_are_there(name, photo, painting):
     model.name = name
     made = style.stylize(model, photo[:, :40, :40], painting, steps=2, coarse_to_fine=False, **QUIET)
     assert made.shape == (3, 40, 40)
+
+
+@pytest.mark.parametrize(
+    "weights", [{"features.4": math.inf}, {"features.4": math.nan}, {"features.4": "a"}, {4: None}]
+)
+def test_weights_of_layers_are_finite_numbers(network, photo, painting, weights):
+    for kind in ("content_layers", "style_layers"):
+        with pytest.raises(ValueError, match="must be a number"):
+            style.stylize(network, photo, painting, **{kind: weights}, **SHORT)
+
+
+@pytest.mark.parametrize("kind", ["content_weight", "style_weight", "tv_weight"])
+def test_weights_that_no_precision_holds_are_refused(network, photo, painting, kind):
+    with pytest.raises(ValueError, match=f"{kind} must be a number"):
+        style.stylize(network, photo, painting, **{kind: 1e39}, **SHORT)
+
+
+@pytest.mark.parametrize("size", [(1, 64), (64, 1)])
+def test_a_line_is_nothing_to_paint(network, painting, size):
+    with pytest.raises(ValueError, match="the content image"):
+        style.stylize(nn.Conv2d(3, 2, 1), torch.rand(3, *size), painting, content_layers={"": 1}, style_layers={"": 1})
+
+
+def test_a_network_that_gives_nan_is_refused(photo, painting):
+    model = pretrained.load()
+    with torch.no_grad():
+        model.features[0].weight.fill_(math.nan)
+    with pytest.raises(ValueError, match="not finite"):
+        style.stylize(model, photo, painting, **SHORT)
+
+
+def test_the_default_precision_changes_nothing(network, photo, painting):
+    expected = style.stylize(network, photo, painting, start="noise", **SHORT)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(style.stylize(network, photo, painting, start="noise", **SHORT), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_paint_too(network, photo, painting, dtype):
+    image = style.stylize(pretrained.load().to(dtype), photo, painting, **SHORT)
+    assert image.dtype == torch.float32
+    assert (image - style.stylize(network, photo, painting, **SHORT)).abs().mean() < 0.05
+
+
+def test_a_narrow_image_is_painted_from_no_line(painting):
+    model, layers = nn.Sequential(nn.Conv2d(3, 2, 1)), {"content_layers": {"0": 1}, "style_layers": {"0": 1}}
+    assert style.stylize(model, torch.rand(3, 2, 300), painting, **layers, **SHORT).shape == (3, 2, 300)

@@ -60,7 +60,7 @@ def record_run(seed: int = 0) -> None:
     live, rounds, kept = lesson_03.LiveTraining(train_set, test_set, seed), [], []
     for done, wanted in itertools.pairwise((0, *ROUNDS)):
         live.start(wanted - done, lambda: None)
-        live.thread.join()
+        live.wait()
         levels, scales = [], []
         model = copy.deepcopy(live.shown)
         for parameter in model.state_dict().values():

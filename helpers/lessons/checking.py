@@ -10,7 +10,9 @@ import inspect
 import io
 import os
 import random
+import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from helpers.hooks import no_autocast
 from helpers.lessons import progress
 
 CORRECT, NOT_YET, NOT_ATTEMPTED = "Correct", "Not yet", "Not attempted yet"
@@ -53,22 +56,50 @@ class UnusableResult(Exception):
     """A result that cannot be compared with numbers; the message ends a sentence that begins with "your function"."""
 
 
+class NotCorrect(AssertionError):
+    """What a check raises where exercises are graded."""
+
+
 def normal(*shape: int) -> Tensor:
     """Standard normal numbers for the arguments of a case; the same for the same sum of sizes."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float32)
 
 
 def report(verdict: str, detail: str = "") -> None:
     """Print a verdict, ten lines at most; where exercises are graded, raise on anything but correct."""
     text = f"{verdict}: {detail.strip()}" if detail else f"{verdict}."
-    text = "\n".join(line[:600] for line in text.splitlines()[:10])
+    text = "\n".join(line[:600] for line in text.splitlines()[:10]).encode(errors="replace").decode()
     if os.environ.get("NBGRADER_EXECUTION") and verdict != CORRECT:
-        raise AssertionError(text)
+        raise NotCorrect(text)
     print(text)
     if verdict == CORRECT:
         progress.note_check()
 
 
+@contextlib.contextmanager
+def _usual_modes() -> Iterator[None]:
+    """Gradients as usual and no autocast, whatever the reader has switched on around a check."""
+    with torch.inference_mode(False), torch.enable_grad(), no_autocast():
+        yield
+
+
+def never_raising(check: Callable[..., Any]) -> Callable[..., Any]:
+    """For a check: whatever else an answer makes it raise is a verdict, too, and it has the usual modes."""
+
+    @functools.wraps(check)
+    def guarded(answer: Any, *arguments: Any, **options: Any) -> Any:
+        try:
+            with _usual_modes():
+                return check(answer, *arguments, **options)
+        except (KeyboardInterrupt, NotCorrect):
+            raise
+        except BaseException as error:
+            return report(NOT_YET, f"the check cannot look at what it was given, or got ({_kind(error)}).")
+
+    return guarded
+
+
+@never_raising
 def compare(
     answer: Any,
     reference: Callable[..., Any],
@@ -123,6 +154,7 @@ def compare(
     report(NOT_YET, f"with {_written_call(answer, case)}, your function {faults[failed]} {reason}{printed}")
 
 
+@never_raising
 def judge(answer: Any, arguments: Sequence[Any], fault_of: Callable[[Any], str], hint: str = "") -> bool:
     """Call the reader's function once, and report what ``fault_of`` finds in its result; True where it finds nothing.
 
@@ -162,7 +194,7 @@ def own_random_state(check: Callable[[Any], None]) -> Callable[[Any], None]:
 
     @functools.wraps(check)
     def seeded(answer: Any) -> None:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _usual_modes():
             torch.manual_seed(0)
             check(answer)
 
@@ -179,7 +211,7 @@ def run(
     may_change: Sequence[int] = (),
 ) -> Outcome:
     """Call a function on copies of the arguments, and see what comes of it. Random states are left as they were."""
-    given, printed, outcome = copy.deepcopy(tuple(arguments)), io.StringIO(), Outcome()
+    given, printed, outcome = copy.deepcopy(tuple(arguments)), _Printed(), Outcome()
     names = _names(function, given) or [f"argument {i + 1}" for i in range(len(given))]
     kept = [named for i, named in enumerate(zip(names, given, strict=True)) if i not in may_change]
     before = [trace for name, value in kept for trace in _traces(name, value)]
@@ -193,18 +225,47 @@ def run(
         except BaseException as error:  # SystemExit, and whatever people derive from it
             outcome.error = _raised(error, function, given)
     outcome.printed = printed.getvalue().strip()
-    after = [trace for name, value in kept for trace in _traces(name, value)]
-    changes += [say for (say, old), (_, new) in zip(before, after, strict=False) if not _same(old, new)]
+    try:
+        after = [trace for name, value in kept for trace in _traces(name, value)]
+        changes += [say for (say, old), (_, new) in zip(before, after, strict=False) if not _same(old, new)]
+    except Exception:  # a model on the meta device, a list that holds itself
+        changes.append("changes what it was given into something that cannot be compared: work on a copy.")
     outcome.change = changes[0] if changes and not outcome.error else ""
     return outcome
 
 
+class _Printed(io.StringIO):
+    def close(self) -> None:
+        """Nothing: an answer may close what it prints to, and what it printed is still wanted."""
+
+
+def _set_warning_filters(filters: list) -> None:
+    warnings.resetwarnings()
+    warnings.filters[:] = filters  # type: ignore[index]
+
+
+# Settings of the whole program that an answer may change: how each is read, and put back.
+SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_default_device, lambda device: torch.set_default_device(None if device.type == "cpu" else device)),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        lambda modes: torch.autograd.set_detect_anomaly(*modes),
+    ),
+    (torch.get_num_threads, torch.set_num_threads),
+    (sys.getrecursionlimit, sys.setrecursionlimit),
+    (np.geterr, lambda modes: np.seterr(**modes)),
+    (lambda: list(warnings.filters), _set_warning_filters),
+)
+
+
 @contextlib.contextmanager
 def _settings_restored() -> Iterator[list[str]]:
-    """Random states and torch's switches are put back afterwards; the list then says which had been changed."""
+    """Random states and the program's switches are put back afterwards; the list says which must not be changed."""
     changes: list[str] = []
-    states, dtype = (random.getstate(), np.random.get_state()), torch.zeros(0).dtype
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+    states, settings = (random.getstate(), np.random.get_state()), [read() for read, _ in SETTINGS]
+    with torch.random.fork_rng(devices=[]), _usual_modes():
         torch.manual_seed(SEED)
         try:
             yield changes
@@ -215,7 +276,9 @@ def _settings_restored() -> Iterator[list[str]]:
                 changes.append("leaves gradients switched off: `with torch.no_grad():` puts it back at its end.")
             random.setstate(states[0])
             np.random.set_state(states[1])
-            torch.set_default_dtype(dtype)
+            for (read, put_back), setting in zip(SETTINGS, settings, strict=True):
+                if read() != setting:
+                    put_back(setting)
 
 
 def _traces(name: str, argument: Any) -> Iterator[tuple[str, Any]]:
@@ -261,7 +324,7 @@ def _names(function: Callable[..., Any], arguments: Sequence[Any]) -> list[str]:
     """The names that the reader gave the parameters; none where the arguments do not fit, or names cannot be had."""
     try:
         names = list(inspect.signature(function).bind(*arguments).arguments)
-    except (TypeError, ValueError):
+    except Exception:  # an object may raise whatever it likes when it is asked
         return []
     return names if len(names) == len(arguments) else []
 
@@ -272,13 +335,16 @@ def _raised(error: BaseException, function: Callable[..., Any], arguments: Seque
         inspect.signature(function).bind(*arguments)
     except TypeError:
         return f"cannot be called with {len(arguments)} arguments: leave the parameters of the stub as they are."
-    except ValueError:  # a built-in function
+    except Exception:  # a built-in function, or an object that raises whatever it likes when it is asked
         pass
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    try:
+        file = function.__code__.co_filename
+    except Exception:
+        file = None
     lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file and frame.line]
     try:
         text = " ".join(str(error).split())[:300]
-    except Exception:
+    except (Exception, SystemExit):
         text = "an error that cannot be written"
     where = f" in the line `{lines[-1][:80]}`" if lines else ""
     graph = " What it was computed from needs requires_grad_()." if "does not require grad" in text else ""
@@ -453,7 +519,8 @@ def _kind(value: Any) -> str:
         return "text" if issubclass(kind, str) else repr(value)
     if issubclass(kind, type):
         return f"the class {value.__name__}"
-    return f"a{'n' if kind.__name__[0] in 'aeioAEIO' else ''} {kind.__name__}"
+    name = kind.__name__ or "object without a name"
+    return f"a{'n' if name[0] in 'aeioAEIO' else ''} {name}"
 
 
 def _written(value: Any) -> str:

@@ -51,7 +51,7 @@ for (const place of document.querySelectorAll("div[data-explorer]")) {
 def module(lesson: str) -> str:
     """The source of a lesson's ES module, such as ``"lesson_01"``."""
     parts = [*PARTS.get(lesson, SHARED), lesson]
-    return "\n".join((FOLDER / f"{part}.js").read_text() for part in parts)
+    return "\n".join((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in parts)
 
 
 def script() -> str:

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, pad
 
-from helpers import filters, images
+from helpers import arguments, filters, images
 from helpers.lessons.checking import CORRECT, NOT_ATTEMPTED, NOT_YET, Case, compare, report, run, to_numbers
 from helpers.lessons.explore import Explorer, gray_photo, grid
 from helpers.plotting import GRAY
@@ -22,6 +22,8 @@ def window_places(settings: Sequence[tuple[int, int, int, int]]) -> Figure:
     Args:
         settings: for each diagram W (pixels), F (kernel), S (stride) and P (padding).
     """
+    for setting in settings:
+        filters.output_size(*setting)  # or an error that says what is wrong with one
     figure = Figure(figsize=(2.6 * len(settings), 3), layout="constrained")
     axes = figure.subplots(1, len(settings), squeeze=False)[0]
     starts = [range(-p, w + p - f + 1, s) for w, f, s, p in settings]
@@ -43,6 +45,8 @@ def window_places(settings: Sequence[tuple[int, int, int, int]]) -> Figure:
 
 def brightness_along(photo: Tensor, row: int) -> Figure:
     """A gray photo ``(H, W)`` with one of its rows marked, and the brightness of the pixels in that row."""
+    arguments.check_tensor((2,), photo=photo)
+    arguments.check_whole(0, len(photo) - 1, row=row)
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 2.4])
     left.imshow(photo, cmap=GRAY)
@@ -55,6 +59,7 @@ def brightness_along(photo: Tensor, row: int) -> Figure:
 
 def wave_strengths(image: Tensor) -> Tensor:
     """The strength of each wave (Fourier transform) in an image ``(H, W)`` less its mean, slow waves in the middle."""
+    arguments.check_tensor((2,), image=image)
     return torch.fft.fftshift(torch.fft.fft2(image - image.mean())).abs()
 
 
@@ -141,12 +146,12 @@ def check_diagonal_kernel(kernel: Tensor | None) -> None:
         return report(NOT_ATTEMPTED)
     if not issubclass(type(kernel), Tensor):
         return report(NOT_YET, f"the kernel is of the type {type(kernel).__name__}; make a tensor: torch.tensor(...).")
-    if kernel.shape != (3, 3):
-        return report(NOT_YET, f"the kernel has the shape {tuple(kernel.shape)}; expected (3, 3).")
     try:
         weights = to_numbers(kernel)
     except Exception:
         return report(NOT_YET, "the kernel holds no plain numbers: torch.tensor(...) makes it from a list of lists.")
+    if weights.shape != (3, 3):
+        return report(NOT_YET, f"the kernel has the shape {tuple(weights.shape)}; expected (3, 3).")
     down, across = torch.meshgrid(torch.arange(3) - 1, torch.arange(3) - 1, indexing="ij")
     edges = {"A": down + across, "B": down, "C": across, "D": down - across, "equal pixels": torch.ones(3, 3)}
     answers = {name: (weights * edge.sign()).sum().item() for name, edge in edges.items()}
@@ -245,6 +250,9 @@ CORRELATION_MISTAKES: dict[str, Callable] = {
 }
 
 
+MAX_RATIO = 5  # of the sides of a photo that the explorer shows, 200 pixels high
+
+
 class KernelExplorer(Explorer):
     """What :func:`kernel_explorer` gives."""
 
@@ -266,6 +274,11 @@ def kernel_explorer(photo: images.Source | None = None, kernel: str = "Sobel x")
     """
     filters.kernel(kernel)  # or an error that names those there are
     photos = {"yours": images.read(photo)} if photo is not None else {}
+    for height, width in (image.shape[1:] for image in photos.values()):
+        if max(height, width) > MAX_RATIO * min(height, width):  # the page would hold millions of pixels, or none
+            raise ValueError(
+                f"photo is {height} × {width} pixels, and its longer side may be {MAX_RATIO} times the shorter one"
+            )
     photos |= {name: images.sample(name) for name in ("camera", "chelsea", "china", "coffee", "coins", "flower")}
     kernels = {name: numbers.flatten().tolist() for name, numbers in filters.KERNELS.items()}
     content = {"kind": "kernel", "kernel": kernel, "kernels": kernels}

@@ -36,6 +36,7 @@ function trainingExplorer(frame) {
   const play = toggle(controls, "play the recorded run", false, (on) => { state.playing = on; if (on) start(); });
   const scrub = slider(controls, "images seen", { min: 0, max: content.run.length - 1, value: state.at,
     form: (i) => (state.rounds[i] ? state.rounds[i].images.toLocaleString("en") : "") }, (i) => show(i));
+  let note;
   if (!model.isStatic) {
     const live = add(root, "div", { className: "xp-row" });
     add(live, "span", { className: "xp-title" }, "with the kernel:");
@@ -45,6 +46,7 @@ function trainingExplorer(frame) {
     button(live, "train", () => ask("train"));
     button(live, "stop", () => ask("stop"));
     button(live, "new network", () => ask("new"));
+    note = add(root, "div", { className: "xp-note", role: "status" });
   }
   const line = add(root, "div", { className: "xp-row" });
   const loss = curve(line, "training loss", 2.5, (v) => v.toFixed(3));
@@ -91,6 +93,7 @@ function trainingExplorer(frame) {
   /** Python has trained another round, or begun anew. */
   model.on("change:round", () => {
     const round = model.get("round");
+    note.textContent = round.error;
     if (!state.live || round.images === 0) state.rounds = [];
     state.live = true;
     state.rounds.push(round);

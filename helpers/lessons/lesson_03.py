@@ -3,6 +3,7 @@
 import atexit
 import copy
 import functools
+import io
 import itertools
 import json
 import math
@@ -21,7 +22,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, nll_loss, one_hot
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from helpers import files
+from helpers.arguments import check_number, check_seed, check_whole
 from helpers.data import CLASSES, Batches, fashion_mnist
+from helpers.images import as_batch
 from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare, difference, report, run
 from helpers.lessons.explore import Explorer, float_bytes, grid, image_bytes
@@ -401,24 +405,34 @@ class LiveTraining:
 
     Only one trains at a time: a new one stops the one before. ``shown`` is a copy of the network after the last round,
     for others to compute with: the network itself belongs to the thread. Global random numbers are not touched.
+    ``error`` is what has ended the last training too early, or None.
     """
 
     latest: "LiveTraining | None" = None
 
     def __init__(self, train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor], seed: int) -> None:
+        check_seed(seed)
+        train_set, test_set = _items(train_set, "train_set"), _items(test_set, "test_set")
         if LiveTraining.latest:
             LiveTraining.latest.stop()
         LiveTraining.latest = self
         self.train_set, self.test_set, self.seed = train_set, test_set, seed
         self.stopping, self.thread = threading.Event(), threading.Thread()
+        self.error: Exception | None = None
         self.reset(1e-3)
 
     def reset(self, rate: float) -> None:
-        """A fresh network, with the same first weights each time, and empty curves."""
+        """A fresh network, with the same first weights each time, and empty curves; what trains is stopped.
+
+        Raises:
+            ValueError: the rate is none; everything is as it was.
+        """
+        check_number(0, 1000, rate=rate)
+        self.stop()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.model = FashionNet()
-        self.shown = copy.deepcopy(self.model)
+            self.model = FashionNet().float()
+        self.error, self.shown = None, copy.deepcopy(self.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
         batches = Batches(*self.train_set, 128, shuffle=True, seed=self.seed)
         self.stream = itertools.chain.from_iterable(itertools.repeat(batches))
@@ -432,18 +446,25 @@ class LiveTraining:
 
     def start(self, rounds: int, report: Callable[[], None]) -> None:
         """Train for some rounds in the background; ``report`` is called after each, and at the end."""
+        check_whole(0, rounds=rounds)
+        if not callable(report):
+            raise ValueError(f"report must be a function without arguments, not {report!r:.60}")
 
         def run() -> None:
-            for _ in range(rounds):
-                self._train_round()
-                report()
-                if self.stopping.is_set():
-                    break
+            try:
+                for _ in range(rounds):
+                    self._train_round()
+                    report()
+                    if self.stopping.is_set():
+                        break
+            except Exception as error:  # nobody else would hear of it
+                self.error = error
             self.stopping.set()
             report()
 
         self.stop()
         self.stopping.clear()
+        self.error = None
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
         _when_interrupted(self.stopping.set)
@@ -463,10 +484,33 @@ class LiveTraining:
         self.accuracies.append(right.float().mean().item())
 
     def stop(self) -> None:
-        """End the training after the round it is in, and wait for that."""
+        """End the training after the round it is in, and wait for that, unless the training itself says so."""
         self.stopping.set()
-        if self.thread.is_alive():
+        if self.thread.is_alive() and self.thread is not threading.current_thread():
             self.thread.join()
+
+    def wait(self) -> None:
+        """Wait for the end of the training.
+
+        Raises:
+            Exception: what has ended it too early.
+        """
+        self.thread.join()
+        if self.error:
+            raise self.error
+
+
+def _items(split: tuple[Tensor, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    """Images and labels as the network takes them, or a sentence that says what is wrong with them."""
+    if not isinstance(split, tuple | list) or len(split) != 2:
+        raise ValueError(f"{name} must be a pair, (images, labels), not a {type(split).__name__}")
+    images, labels = as_batch(split[0])[0].float(), split[1]
+    if images.shape[1:] != (1, 28, 28):
+        raise ValueError(f"the images of {name} must have the shape (N, 1, 28, 28), not {tuple(images.shape)}")
+    is_tensor = isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.shape == images.shape[:1]
+    if not is_tensor or labels.min() < 0 or labels.max() >= len(CLASSES):
+        raise ValueError(f"the labels of {name} must be int64, from 0 to 9, one for each of the {len(images)} images")
+    return images.cpu(), labels.cpu()
 
 
 @atexit.register
@@ -504,6 +548,7 @@ def network_explorer(model: FashionNet | None = None, items: int = 20) -> Networ
         model: a :class:`helpers.models.FashionNet`, trained or not; by default the one that the course keeps.
         items: of each class of the test set, to load onto the pad and to count how many are recognised.
     """
+    check_whole(1, 1000, items=items)
     return NetworkExplorer(content={"kind": "network", **_network_content(model or trained_fashion_net(), items)})
 
 
@@ -511,7 +556,7 @@ class TrainingExplorer(NetworkExplorer):
     """What :func:`training_explorer` gives.
 
     Attributes:
-        round: of a training: images seen, loss, accuracy, weights.
+        round: of a training: images seen, loss, accuracy, weights, and what has gone wrong, if anything.
     """
 
     lesson = "lesson_03"
@@ -529,13 +574,13 @@ class TrainingExplorer(NetworkExplorer):
 
     def obey(self, message: Mapping[str, Any], rounds: int = 200) -> None:
         """Do what the page asks for: ``{"what": "train" | "stop" | "new", "rate": …}``."""
-        if message["what"] == "train" and not self.live.is_training:
+        what = message.get("what") if isinstance(message, Mapping) else None
+        if what == "train" and not self.live.is_training:
             self.live.start(rounds, self.report)
-        elif message["what"] == "stop":
+        elif what == "stop":
             self.live.stop()
-        elif message["what"] == "new":
-            self.live.stop()
-            self.live.reset(message["rate"])
+        elif what == "new":
+            self.live.reset(message.get("rate", math.nan))
             self.report()
 
     def report(self) -> None:
@@ -546,6 +591,7 @@ class TrainingExplorer(NetworkExplorer):
             "loss": live.losses[-1] if live.losses else math.log(10),
             "accuracy": live.accuracies[-1] if live.accuracies else 0.1,
             "weights": _weights(live.shown),
+            "error": f"The training has stopped: {type(live.error).__name__}: {live.error}" if live.error else "",
         }
 
 
@@ -560,13 +606,24 @@ def training_explorer(
         train_set, test_set: ``(images, labels)``; the accuracy shown is of the first 1,000 test images.
         seed: of the weights and of the order of the batches.
     """
+    run, lengths = _recorded_run()
+    test_set = _items(test_set, "test_set")
     live = LiveTraining(train_set, (test_set[0][:1000], test_set[1][:1000]), seed)
-    record = json.loads(RUN.with_suffix(".json").read_text())
-    weights = np.load(RUN)["weights"]
-    run = [{**row, "weights": levels.tobytes()} for row, levels in zip(record["rounds"], weights, strict=True)]
-    content = {**_network_content(live.shown, items=5), "kind": "training", "run": run, "lengths": record["lengths"]}
+    content = {**_network_content(live.shown, items=5), "kind": "training", "run": run, "lengths": lengths}
     del content["weights"]  # those of the run are shown
     return TrainingExplorer(live, content=content)
+
+
+def _recorded_run() -> tuple[list[dict[str, Any]], list[int]]:
+    again = "git checkout data/checkpoints, or `make checkpoint` records it again"
+    with files.intact(f"{RUN} or its record", again):
+        record = json.loads(files.read(RUN.with_suffix(".json"), 10_000_000))
+        weights = np.load(io.BytesIO(files.read(RUN, 10_000_000)))["weights"]
+        rounds, lengths = record["rounds"], record["lengths"]
+        if weights.dtype != np.int8 or weights.shape != (len(rounds), sum(lengths)):
+            raise ValueError("they do not belong together")
+        rows = [{key: row[key] for key in ("images", "loss", "accuracy", "scales")} for row in rounds]
+    return [row | {"weights": levels.tobytes()} for row, levels in zip(rows, weights, strict=True)], lengths
 
 
 RUN = CHECKPOINT.with_name("training_run.npz")
@@ -580,6 +637,10 @@ def _network_content(model: FashionNet, items: int = 20) -> dict[str, Any]:
     """What the page needs: the network, and some items of each class."""
     if not isinstance(model, FashionNet):
         raise ValueError(f"model must be a FashionNet, not {type(model).__name__}")
+    with torch.device("meta"):
+        wanted = FashionNet().state_dict()
+    if [(k, v.shape) for k, v in model.state_dict().items()] != [(k, v.shape) for k, v in wanted.items()]:
+        raise ValueError("model must be a FashionNet with its own layers, and these were changed")
     images, labels = fashion_mnist(train=False)
     chosen = torch.cat([(labels == c).nonzero()[:items, 0] for c in range(len(CLASSES))])
     return {

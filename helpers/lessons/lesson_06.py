@@ -14,6 +14,7 @@ from matplotlib.patheffects import withStroke
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from helpers import arguments
 from helpers.data import CLASSES
 from helpers.lessons.checking import Case, compare
 from helpers.lessons.explorer import BOX_COLOR, connect, encode, html_row, png
@@ -31,8 +32,11 @@ def collage(images: Tensor, places: Tensor, width: int = 720) -> tuple[Tensor, T
     Returns:
         The canvas ``(C, H, width)``, and row and column of the middle of each image, left out or not, ``(N, 2)``.
     """
-    if places.shape != (len(images), 2):
-        raise ValueError(f"places must have the shape ({len(images)}, 2), not {tuple(places.shape)}")
+    arguments.check_tensor((4,), images=images)
+    arguments.check_tensor((2,), places=places)
+    arguments.check_whole(images.shape[3], 10_000, width=width)
+    if places.shape != (len(images), 2) or not places.isfinite().all():
+        raise ValueError(f"places must have the shape ({len(images)}, 2), not {tuple(places.shape)}, and be finite")
     smallest, span = places.min(dim=0).values, places.max(dim=0).values - places.min(dim=0).values
     x, y = ((places - smallest) * (width - images.shape[3]) / span[0].clamp(min=1e-9)).round().long().T
     corners = torch.stack([y.max() - y, x], dim=1)
@@ -254,6 +258,7 @@ def neighbor_explorer(items: Tensor, labels: Tensor, vectors: Tensor, maps: Mapp
         vectors: their feature vectors, ``(N, D)``.
         maps: by name, places in the plane ``(N, 2)``.
     """
+    arguments.check_whole(7, **{"the number of items": len(items)})  # one, and the six nearest to it
     spaces = {"features": vectors, "pixels": items.flatten(1)}
     drawn = {name: collage(1 - items, places, width=640) for name, places in maps.items()}
     controls = {

@@ -12,7 +12,7 @@ import torch
 from matplotlib import colormaps
 from torch import Tensor, nn
 
-from helpers import attribution, images, pretrained
+from helpers import arguments, attribution, images, pretrained
 from helpers.hooks import inference
 from helpers.images import to_array
 from helpers.lessons.checking import Case, compare, normal
@@ -28,6 +28,7 @@ def overlay(image: Tensor, heat: Tensor) -> np.ndarray:
         heat: ``(H, W)`` or ``(1, H, W)``, of either sign. The strongest 200th of its pixels have the darkest colour,
             so that a few dots do not leave the others pale.
     """
+    arguments.check_tensor((2, 3), image=image, heat=heat)
     gray = to_array(image.mean(dim=0))[..., None]
     values = to_array(heat)
     strength = np.clip(values / max(np.quantile(np.abs(values), 0.995), 1e-12), -1, 1)
@@ -219,8 +220,11 @@ ATTRIBUTIONS: dict[str, Callable[..., Tensor]] = {
 
 def attribution_explorer(photo: str = "coffee", method: str = "occlusion") -> ipw.Widget:
     """Lesson 7: what the class score of one of the ImageNet network's three best classes depends on, by six methods."""
+    names = ("chelsea", "coffee", "china")
+    arguments.check_choice(names, photo=photo)
+    arguments.check_choice(ATTRIBUTIONS, method=method)
     model = pretrained.load()
-    photos = {name: images.square(images.sample(name)) for name in ("chelsea", "coffee", "china")}
+    photos = {name: images.square(images.sample(name)) for name in names}
     controls = {
         "photo": ipw.Dropdown(options=list(photos), value=photo, description="photo"),
         "rank": ipw.Dropdown(options=[("first", 0), ("second", 1), ("third", 2)], description="class"),

@@ -15,7 +15,7 @@ from IPython.display import Image, display
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, normalize
 
-from helpers import dream, images, pretrained
+from helpers import arguments, dream, images, pretrained
 from helpers.hooks import inference, run_to
 from helpers.images import to_array
 from helpers.lessons.checking import Case, compare, normal
@@ -30,6 +30,10 @@ def show_animation(frames: Sequence[Tensor], alt: str, milliseconds: int = 80) -
         alt: what is seen, in words.
         milliseconds: for each frame.
     """
+    sizes = {tuple(frame.shape) for frame in frames}
+    if len(sizes) != 1:
+        raise ValueError(f"frames must be one or more images of one size, not of {sorted(sizes) or 'none'}")
+    arguments.check_whole(1, milliseconds=milliseconds)
     first, *rest = (PIL.Image.fromarray((255 * to_array(frame)).round().astype(np.uint8)) for frame in frames)
     file = io.BytesIO()
     first.save(file, "webp", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=40, method=4)
@@ -266,6 +270,8 @@ def dream_explorer(photo: str = "chelsea", layer: str = "features.7") -> ipw.Wid
     names = ("chelsea", "coffee", "china", "flower", "astronaut", "rocket")
     photos = {name: images.read(images.sample(name), size=160) for name in names}
     layers = [f"features.{i}" for i in (3, 4, 6, 7, 9, 10, 11, 12)]
+    arguments.check_choice(names, photo=photo)
+    arguments.check_choice(layers, layer=layer)
     released: dict[str, Any] = {"continuous_update": False}
     controls = {
         "photo": ipw.Dropdown(options=list(photos), value=photo, description="photo"),

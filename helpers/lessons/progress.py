@@ -31,7 +31,7 @@ def path() -> Path:
 def solved() -> dict[str, str]:
     """The checks that have passed, such as ``"lesson_01.check_output_size"``, each with the day of the first time."""
     try:
-        return _read()
+        return solved_in(path())
     except (OSError, ValueError, RuntimeError):  # no file, not one of ours, no home folder
         return {}
 
@@ -49,15 +49,19 @@ def note(check: str) -> None:
     with suppress(OSError, ValueError, RuntimeError):
         path().parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path().with_name(path().name + ".lock"), timeout=5):  # two lessons may be open
-            kept = _read() if path().exists() else {}
+            kept = solved_in(path()) if path().exists() else {}
             content = {"solved": {check: date.today().isoformat()} | kept}
             files.write(path(), json.dumps(content, indent=1).encode())
 
 
-def _read() -> dict[str, str]:
-    if path().stat().st_size > LARGEST:
-        raise ValueError(f"{path()} is too large for a file of progress")
-    content = json.loads(path().read_bytes())
+def solved_in(file: Path) -> dict[str, str]:
+    """The checks that a file of progress says have passed, each with its day.
+
+    Raises:
+        OSError: it cannot be read, or is too large to be one.
+        ValueError: it is no such file.
+    """
+    content = json.loads(files.read(file, LARGEST))
     if not isinstance(content, dict) or not isinstance(content.get("solved"), dict):
-        raise ValueError(f"{path()} is no file of progress")
+        raise ValueError(f"{file} is no file of progress")
     return {str(check): str(day) for check, day in content["solved"].items()}

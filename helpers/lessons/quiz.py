@@ -1,8 +1,10 @@
 """The quiz at a lesson's end, answered in the page; its questions are JSON files in ``notebooks/quizzes``."""
 
 import json
+from numbers import Integral
 from pathlib import Path
 
+from helpers import files
 from helpers.lessons.explore import Explorer
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "quizzes"
@@ -16,7 +18,11 @@ class Quiz(Explorer):
 
 def quiz(lesson: int) -> Quiz:
     """The quiz of a lesson, by its number."""
-    path = FOLDER / f"{lesson:02}.json"
+    path = FOLDER / f"{lesson:02}.json" if isinstance(lesson, Integral) else FOLDER
     if not path.is_file():
         raise ValueError(f"lesson must be the number of a lesson that has a quiz, not {lesson!r:.60}")
-    return Quiz(content={"questions": json.loads(path.read_text(encoding="utf-8"))})
+    with files.intact(str(path), f"git checkout {path}"):
+        questions = json.loads(files.read(path, 1_000_000))
+        if not isinstance(questions, list) or not all(isinstance(question, dict) for question in questions):
+            raise ValueError("it is no list of questions")
+    return Quiz(content={"questions": questions})

@@ -114,3 +114,64 @@ def sending_elsewhere(connection):
 
 
 BROKEN += [dripping, sending_elsewhere]
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ELSEWHERE = b"HTTP/1.1 302 Found\r\nLocation: /again\r\n"
+
+
+def _drip(connection, piece=b"x"):
+    while True:
+        connection.sendall(piece)
+        time.sleep(0.1)
+
+
+def dripping_chunk_size(connection):
+    """The size of the first chunk never ends."""
+    connection.sendall(CHUNKED + b"0")
+    _drip(connection, b"0")
+
+
+def flooding_chunk_size(connection):
+    """The size of the first chunk is very long."""
+    connection.sendall(CHUNKED)
+    while True:
+        connection.sendall(b"0" * 65536)
+
+
+def dripping_trailers(connection):
+    """All is there but for what may follow it, which never ends."""
+    connection.sendall(CHUNKED + b"4\r\nfour\r\n0\r\n")
+    _drip(connection, b"X-Still: here\r\n")
+
+
+def flooding_trailers(connection):
+    """As before, and fast."""
+    connection.sendall(CHUNKED + b"4\r\nfour\r\n0\r\n")
+    while True:
+        connection.sendall(b"X-Still: here\r\n" * 5000)
+
+
+def dripping_redirect(connection):
+    """Sends one on, with a text that never ends."""
+    connection.sendall(ELSEWHERE + b"\r\n")
+    _drip(connection)
+
+
+def flooding_redirect(connection):
+    """As before, and fast."""
+    connection.sendall(ELSEWHERE + b"\r\n")
+    while True:
+        connection.sendall(b"x" * 65536)
+
+
+def always_about_to(connection):
+    """Says that it goes on, and on."""
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+BROKEN += [
+    *(dripping_chunk_size, flooding_chunk_size, dripping_trailers, flooding_trailers),
+    *(dripping_redirect, flooding_redirect, always_about_to),
+]

@@ -4,13 +4,14 @@ import io
 import os
 import pickle
 import re
+import threading
 import time
 from functools import partial
 from hashlib import sha256
 
 import pytest
 import torch
-from servers import BROKEN, flooding, serving, silent, stalling, trickling
+from servers import BROKEN, dripping, flooding, serving, silent, stalling, trickling
 from torchvision import models
 
 from helpers import data, files, images, pretrained
@@ -58,7 +59,7 @@ class TestABrokenServer:
     [
         (silent, "nothing came for 0.5 s"),
         (stalling, "nothing came for 0.5 s"),
-        (trickling, r"only \d bytes came in \d s"),
+        (trickling, r"only \d+ bytes came in \d s"),
         (flooding, "it is larger than 1,000,000 bytes"),
     ],
 )
@@ -83,6 +84,47 @@ def test_addresses_that_are_none(url):
     with pytest.raises(OSError, match=r"cannot be fetched: .") as caught:
         images.read(url)
     assert type(caught.value) is OSError
+
+
+def test_a_redirect_is_followed_whatever_its_text():
+    def answer(connection):
+        asked.append(1)
+        if len(asked) > 1:
+            return connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata")
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /again\r\n\r\n")
+        while True:
+            connection.sendall(b"x" * 65536)
+
+    asked = []
+    with serving(answer) as url:
+        assert b"".join(files.chunks(url, 1_000_000)) == b"data"
+
+
+def test_a_download_leaves_no_thread():
+    before = threading.active_count()
+    with serving(dripping) as url:
+        with pytest.raises(OSError, match="only"):
+            list(files.chunks(url, 1000))
+        names = [thread.name for thread in threading.enumerate()]
+    assert len(names) - before <= 2, names  # the server's own
+
+
+def test_a_name_and_a_password_in_an_address_are_not_repeated():
+    for url in ("http://me:secret@127.0.0.1/cat.png", "http://secret@127.0.0.1:x/", "http://:secret@ü..de/"):
+        with pytest.raises(OSError, match=r"^http://…@.* cannot be fetched: .") as caught:
+            images.read(url)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("http://bücher:8080/x", "http://xn--bcher-kva:8080/x"),
+        ("http://[::1]:8080/", "http://[::1]:8080/"),
+    ],
+)
+def test_a_port_stays(given, sent):
+    assert files._in_ascii(given) == sent
 
 
 def test_spaces_and_umlauts_are_sent_as_they_must(monkeypatch):

@@ -1,10 +1,13 @@
 """Odd images into every function that takes a network: a result, or a sentence that says what is wrong."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from helpers import attribution, dream, features, models, pretrained, style, training
+from helpers import attribution, data, dream, features, models, pretrained, style, training
+from helpers import images as images_module
+from helpers.lessons import lesson_03, quiz
 
 LABELS = torch.zeros(2, dtype=torch.long)
 
@@ -95,6 +98,130 @@ class OutOfMemory(nn.Module):
 def test_out_of_memory_is_not_called_too_small(name):
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         ENTRIES[name](OutOfMemory(), torch.rand(2, 3, 64, 64))
+
+
+IMAGES = torch.rand(2, 3, 64, 64)
+
+
+def small():
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def fit(model, batches, **options):
+    optimizer = torch.optim.SGD([*model.parameters()], lr=0.1)
+    return training.train(model, batches, optimizer, 1, progress=False, **options)
+
+
+@pytest.mark.parametrize("how", [fit, training.evaluate], ids=["train", "evaluate"])
+@pytest.mark.parametrize(
+    ("batches", "words"),
+    [
+        ([(IMAGES, LABELS, LABELS)], r"pairs \(images, labels\), not a tuple of 3"),
+        ([(IMAGES,)], "not a tuple of 1"),
+        ([IMAGES], "not a Tensor"),
+        ([None], "not a NoneType"),
+        ([{"images": IMAGES, "labels": LABELS}], "not a dict"),
+        ([(IMAGES[:0], LABELS[:0])], "none of these 0"),
+        ([(IMAGES, LABELS.to("meta"))], "labels must be a tensor .* on meta"),
+        ([], "was given no batches"),
+        (data.Batches(IMAGES[:0], LABELS[:0]), "was given no batches"),
+        (3, "batches must"),
+        (None, "batches must"),
+    ],
+)
+def test_odd_batches_get_a_sentence(how, batches, words):
+    with pytest.raises(ValueError, match=words):
+        how(small(), batches)
+
+
+def test_batches_that_can_be_gone_through_once_are_refused():
+    with pytest.raises(ValueError, match="batches must have a length"):
+        fit(small(), iter([(IMAGES, LABELS)]))
+
+
+class Detached(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+def made_under_inference_mode():
+    with torch.inference_mode():
+        return small()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (small().requires_grad_(False), "no weight to be trained: all are frozen"),
+        (Detached(small()), "its output is detached"),
+        (made_under_inference_mode(), "made under torch.inference_mode"),
+        (small().to("meta"), "or on the meta device"),
+    ],
+    ids=["frozen", "detached", "inference", "meta"],
+)
+def test_a_model_that_cannot_be_trained(model, words):
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(ValueError, match=words):
+        fit(model, [(IMAGES, LABELS)])
+    assert all(p.is_meta or torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("model", [None, "net", nn.Linear])
+def test_what_is_no_model_is_neither_trained_nor_evaluated(model):
+    optimizer = torch.optim.SGD(small().parameters())
+    for how in (training.evaluate, lambda model, batches: training.train(model, batches, optimizer, 1)):
+        with pytest.raises(ValueError, match=r"^model must be a network"):
+            how(model, [(IMAGES, LABELS)])
+
+
+@pytest.mark.parametrize(("images", "labels"), [(None, LABELS), (IMAGES, [0, 1]), (torch.tensor(1.0), LABELS)])
+def test_batches_of_what_is_no_tensor(images, labels):
+    with pytest.raises(ValueError, match=r"^(images|labels) must be a tensor"):
+        data.Batches(images, labels)
+
+
+def test_an_empty_set_has_no_batch():
+    for shuffle in (False, True):
+        batches = data.Batches(IMAGES[:0], LABELS[:0], shuffle=shuffle)
+        assert list(batches) == []
+        assert len(batches) == 0
+
+
+@pytest.fixture(params=["float64", "meta"])
+def other_defaults(request):
+    if request.param == "meta":
+        torch.set_default_device("meta")
+    else:
+        torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_device(None)
+    torch.set_default_dtype(torch.float32)
+
+
+def test_other_defaults_do_not_change_kept_networks(other_defaults):
+    for load, shape in ((pretrained.load, (1, 3, 64, 64)), (models.trained_fashion_net, (1, 1, 28, 28))):
+        model = load()
+        assert {(p.dtype, p.device.type) for p in model.parameters()} == {(torch.float32, "cpu")}
+        assert model(torch.full(shape, 0.5, dtype=torch.float32, device="cpu")).isfinite().all()
+
+
+@pytest.mark.parametrize("name", [[], {}, None, 2.5, np.zeros(2)])
+def test_names_that_are_no_names(name):
+    for call in (pretrained.load, images_module.sample):
+        with pytest.raises(ValueError, match=r"^name must be one of"):
+            call(name)
+    with pytest.raises(ValueError, match=r"^lesson must be the number"):
+        quiz.quiz(name)
+
+
+def test_a_network_explorer_is_for_a_fashion_net_as_it_is():
+    model = models.FashionNet()
+    model.classifier[3] = nn.Linear(64, 12)
+    with pytest.raises(ValueError, match="FashionNet with its own layers"):
+        lesson_03.network_explorer(model)
+    for items in (0, -1, 2.5, "a"):
+        with pytest.raises(ValueError, match=r"^items must be a whole number"):
+            lesson_03.network_explorer(items=items)
 
 
 MAKERS = {

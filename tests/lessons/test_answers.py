@@ -14,7 +14,10 @@ from helpers.lessons import checking
 LESSONS = {number: importlib.import_module(f"helpers.lessons.lesson_{number:02}") for number in range(1, 10)}
 ANSWERS = {number: importlib.import_module(f"answers_{number:02}") for number in range(1, 10)}
 CHECKS = {
-    name: getattr(lesson, name) for lesson in LESSONS.values() for name in dir(lesson) if name.startswith("check_")
+    name: value
+    for lesson in LESSONS.values()
+    for name, value in vars(lesson).items()
+    if name.startswith("check_") and value.__module__ == lesson.__name__
 }
 RIGHT = [
     (name, i, answer) for a in ANSWERS.values() for name, group in a.RIGHT.items() for i, answer in enumerate(group)

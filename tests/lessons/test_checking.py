@@ -1,6 +1,9 @@
 """The engine of the checks: what it notices, what it names, and what it leaves alone."""
 
 import random
+import re
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -282,3 +285,188 @@ def test_grading_raises_on_anything_but_correct(monkeypatch, said):
         with pytest.raises(AssertionError, match=words):
             said(answer)
     assert said(pool).startswith("Correct")
+
+
+def graph(model, x):
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(model(x).sum(), x)[0]
+
+
+def test_a_right_answer_is_right_whatever_the_reader_has_switched_on(capsys):
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        given = Case((nn.Sequential(nn.Linear(3, 300), nn.Linear(300, 2)), torch.arange(12.0).view(4, 3)))
+        checking.compare(graph, lambda model, x: model[1].weight @ model[0].weight + 0 * x[0].sum(), [given])
+        assert "gave the shape (4, 3)" in capsys.readouterr().out
+        checking.compare(graph, lambda m, x: (m[1].weight @ m[0].weight).sum(0).repeat(len(x), 1), [given])
+        assert capsys.readouterr().out.startswith("Correct")
+        assert checking.judge(graph, given.arguments, lambda got: "" if got.dtype == torch.float32 else "is not.")
+        assert torch.is_inference_mode_enabled()
+        assert torch.is_autocast_enabled("cpu")
+
+
+def dtype(*arguments):
+    torch.set_default_dtype(torch.float64)
+
+
+def device(*arguments):
+    torch.set_default_device("meta")
+
+
+def deterministic(*arguments):
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def anomaly(*arguments):
+    torch.autograd.set_detect_anomaly(True)
+
+
+def threads(*arguments):
+    torch.set_num_threads(torch.get_num_threads() + 1)
+
+
+def numpy_errors(*arguments):
+    np.seterr(all="raise")
+
+
+def warning_filters(*arguments):
+    warnings.simplefilter("error")
+
+
+def recursion(*arguments):
+    sys.setrecursionlimit(sys.getrecursionlimit() + 100)
+
+
+def all_settings():
+    return (
+        *(torch.get_default_dtype(), torch.get_default_device(), torch.are_deterministic_algorithms_enabled()),
+        *(torch.is_deterministic_algorithms_warn_only_enabled(), torch.is_anomaly_enabled(), torch.get_num_threads()),
+        *(np.geterr(), list(warnings.filters), sys.getrecursionlimit()),
+    )
+
+
+@pytest.mark.parametrize(
+    "setting", [dtype, device, deterministic, anomaly, threads, numpy_errors, warning_filters, recursion]
+)
+def test_settings_of_the_whole_program_are_put_back(said, setting):
+    before = all_settings()
+
+    def answer(*arguments):
+        result = pool(*arguments)
+        setting()
+        return result
+
+    assert said(answer).startswith("Correct")
+    assert all_settings() == before
+
+
+class NoAttributes:
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    def __call__(self, *arguments):
+        return pool(*arguments)
+
+
+class NoAttributesWrong(NoAttributes):
+    def __call__(self, *arguments):
+        raise KeyError
+
+
+class Exits(Exception):
+    def __str__(self):
+        raise SystemExit
+
+
+def endless():
+    values = []
+    values.append(values)
+    return values
+
+
+def raise_(error):
+    raise error
+
+
+CRASHING = [
+    NoAttributesWrong(),
+    lambda *a: sys.stdout.close(),
+    lambda *a: sys.stdout.close() or 0,
+    lambda *a: endless(),
+    lambda *a: tuple(endless()),
+    lambda *a: raise_(ValueError("\ud800")),
+    lambda *a: print("\ud800") or 0,
+    lambda *a: "\ud800",
+    lambda *a: raise_(Exits()),
+    lambda *a: type("", (), {})(),
+    lambda *a: type("", (), {}),
+    lambda *a: type("\ud800", (), {})(),
+    lambda *a: NoAttributes(),
+    lambda *a: nn.LazyConv2d(1, 3).weight,
+    lambda *a: (nn.LazyConv2d(1, 3).weight,) * 2,
+    lambda *a: nn.Linear(1, 1, device="meta"),
+    lambda *a: nn.Linear(1, 1, device="meta").weight,
+    lambda *a: nn.LazyLinear(1),
+]
+
+
+@pytest.mark.parametrize("i", range(len(CRASHING)))
+@pytest.mark.parametrize("reference", [pool, lambda *a: (pool(*a), 1)])
+def test_nothing_that_an_answer_is_or_gives_crashes_a_check(capfd, i, reference):
+    answer = CRASHING[i]
+    checking.compare(answer, reference, cases(), mistakes=MISTAKES)
+    assert capfd.readouterr().out.startswith("Not")
+    checking.judge(answer, cases()[0].arguments, lambda got: f"gave {got.shape}.")
+    assert capfd.readouterr().out.startswith("Not")
+
+
+def test_a_right_answer_may_be_an_object_that_cannot_be_asked(said):
+    assert said(NoAttributes()).startswith("Correct")
+
+
+def to_meta(model, values):
+    model.to("meta")
+    return 0
+
+
+def to_lazy(model, values):
+    model[0] = nn.LazyLinear(2)
+    return 0
+
+
+def to_endless(model, values):
+    values.append(values)
+    return 0
+
+
+def to_hostile(model, values):
+    values[0] = NoAttributes()
+    return 0
+
+
+def to_lazy_weight(model, values):
+    values[0] = nn.LazyConv2d(1, 3).weight
+    return 0
+
+
+@pytest.mark.parametrize("answer", [to_meta, to_lazy, to_endless, to_hostile, to_lazy_weight])
+def test_what_an_answer_makes_of_its_arguments_is_told(capsys, answer):
+    checking.compare(answer, lambda *_: 0, [Case((nn.Sequential(nn.Linear(3, 2)), [1, 2]))])
+    assert re.match("Not yet: .*change", capsys.readouterr().out)
+
+
+def test_an_error_of_the_checks_own_words_is_a_verdict_and_an_interrupt_none(capsys):
+    checking.judge(lambda: 0, (), lambda got: raise_(SystemExit()))
+    assert capsys.readouterr().out.startswith("Not yet")
+    with pytest.raises(KeyboardInterrupt):
+        checking.judge(lambda: raise_(KeyboardInterrupt()), (), lambda got: "")
+
+
+def test_networks_that_a_check_makes_are_usual_ones_whatever_the_reader_has_switched_on(capsys):
+    @checking.own_random_state
+    def check(answer):
+        net = nn.Linear(3, 2)
+        assert checking.judge(lambda x: answer(net, x), (torch.ones(1, 3),), lambda got: "")
+
+    with torch.inference_mode():
+        check(graph)
+    assert not capsys.readouterr().out

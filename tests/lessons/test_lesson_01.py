@@ -26,6 +26,12 @@ def test_kernel_explorer_shows_ones_own_photo_first():
     np.testing.assert_allclose(shown, wanted, atol=0.003)
 
 
+@pytest.mark.parametrize("size", [(2, 4000), (4000, 2)])
+def test_kernel_explorer_refuses_a_line(size):
+    with pytest.raises(ValueError, match=f"photo is {size[0]} × {size[1]} pixels, and its longer side may be"):
+        lesson_01.kernel_explorer(torch.rand(3, *size))
+
+
 def test_window_places_draws_each_place_on_a_line_of_its_own():
     settings = [(7, 3, 1, 0), (7, 3, 2, 1), (8, 3, 2, 0), (5, 4, 3, 2)]
     for ax, (w, f, s, p) in zip(lesson_01.window_places(settings).axes, settings, strict=True):
@@ -50,3 +56,9 @@ def test_wave_strengths_puts_a_wave_as_far_from_the_middle_as_it_swings():
     wave = 0.5 + torch.cos(2 * torch.pi * 3 * torch.arange(32) / 32).expand(32, 32)
     strengths = lesson_01.wave_strengths(wave)
     assert (strengths > 1).nonzero().tolist() == [[16, 13], [16, 19]]
+
+
+def test_a_kernel_without_numbers_is_told(capsys):
+    for kernel in (torch.nn.LazyConv2d(1, 3).weight, torch.zeros(3, 3, device="meta"), torch.eye(3).to_sparse()):
+        lesson_01.check_diagonal_kernel(kernel)
+        assert "the kernel holds no plain numbers" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from helpers.lessons.quiz import FOLDER, quiz
@@ -8,6 +9,10 @@ from helpers.lessons.quiz import FOLDER, quiz
 @pytest.mark.parametrize("number", range(1, 10))
 def test_a_quiz_has_the_questions_of_its_file(number):
     assert quiz(number).content["questions"] == json.loads((FOLDER / f"{number:02}.json").read_text())
+
+
+def test_a_number_of_numpy_will_do():
+    assert quiz(np.int64(4)).content == quiz(4).content
 
 
 def test_a_lesson_without_a_quiz():
