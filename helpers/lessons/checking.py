@@ -465,7 +465,7 @@ def _known_mistake(
     """What to say of the mistake that gives the same results.
 
     Where none gives all of them, it is the one that alone explains the first failed case; a single number may agree by
-    chance, and has to do so in two failed cases.
+    chance, and has to do so in two failed cases. An error in that case explains nothing: many mistakes end in one.
     """
 
     def agree(outcome: Outcome, imitation: Outcome) -> bool:
@@ -479,7 +479,8 @@ def _known_mistake(
     agreements = {say: [agree(*p) for p in zip(outcomes, made, strict=True)] for say, made in imitations.items()}
     everywhere = [say for say, agreed in agreements.items() if all(agreed)]
     here = [say for say, agreed in agreements.items() if agreed[failed[0]] and sum(agreed[i] for i in failed) >= enough]
-    return everywhere[0] if everywhere else here[0] if len(here) == 1 else ""
+    is_clear = len(here) == 1 and not outcomes[failed[0]].error
+    return everywhere[0] if everywhere else here[0] if is_clear else ""
 
 
 def _safely(diagnose: Callable[..., str] | None, got: Any, expected: Any, arguments: Sequence[Any]) -> str:

@@ -20,9 +20,11 @@ function labelled(parent, text) {
   return label;
 }
 
+const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" }; // else JupyterLab takes the arrow keys to move among cells
+
 /** A choice among names. @returns {HTMLSelectElement} */
 function choice(parent, text, names, value, onChange) {
-  const select = add(labelled(parent, text), "select");
+  const select = add(labelled(parent, text), "select", OWN_KEYS);
   names.forEach((name) => add(select, "option", { value: name }, name));
   select.value = value;
   select.addEventListener("change", () => onChange(select.value));
@@ -32,7 +34,7 @@ function choice(parent, text, names, value, onChange) {
 /** A slider that shows its value, written by ``form``. @returns {HTMLInputElement} */
 function slider(parent, text, { min, max, step = 1, value, form = String }, onChange) {
   const label = labelled(parent, text);
-  const input = add(label, "input", { type: "range", min, max, step });
+  const input = add(label, "input", { type: "range", min, max, step, ...OWN_KEYS });
   input.value = value;
   const shown = add(label, "output", {}, form(Number(value)));
   input.addEventListener("input", () => {

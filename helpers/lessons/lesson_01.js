@@ -111,8 +111,9 @@ function kernelExplorer({ root, content, soon, tell }) {
       note.textContent = "The kernel does not fit into the photo any more.";
       return;
     }
-    // Where nothing is below zero a response looks like a photo, and is drawn like one.
-    const dark = isDark(root), isPositive = (m) => m.values.every((v) => v >= 0);
+    // Where nothing is below zero a response looks like a photo, and is drawn like one; but not because of a ReLU.
+    const isBlur = !settings.relu || kernel.every((v) => v >= 0);
+    const dark = isDark(root), isPositive = (m) => isBlur && m.values.every((v) => v >= 0);
     const paint = (m) => (isPositive(m) ? gray(0, largestSize(m.values)) : signed(largestSize(m.values), dark));
     if (painted === dark) Object.values(sheets).forEach((each) => each.again());
     else {

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d
+from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d, pad
 
 from helpers import filters, images
 from helpers.images import to_array
@@ -181,7 +181,7 @@ def check_max_pooling(answer: Callable) -> None:
     for height, width, window, stride, hint in (
         (4, 4, 2, 2, "Each value is the largest number of one window, a negative one here."),
         (4, 6, 2, 2, "Rows come first: the result has the shape (rows, columns)."),
-        (6, 8, 2, 3, "With a stride, window (i, j) starts at row i * stride and column j * stride."),
+        (6, 8, 2, 3, "Window (i, j) starts at row i * stride, column j * stride; one that does not fit is left out."),
         (5, 7, 3, 2, "With a stride smaller than the window, windows overlap."),
         (9, 4, 3, 1, "The result may have more rows than columns."),
         (7, 6, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),
@@ -202,7 +202,15 @@ def _step_by(step: int, image: Tensor, window: int, stride: int) -> Tensor:
     return _pool(image, window, step)[:rows, :columns]
 
 
+def _too_many(image: Tensor, window: int, stride: int) -> Tensor:
+    """size // stride windows, of which the last may be cut off at the edge."""
+    height, width = image.shape
+    padded = pad(image, (0, window, 0, window), value=-torch.inf)
+    return _pool(padded, window, stride)[: height // stride, : width // stride]
+
+
 POOLING_MISTAKES: dict[str, Callable] = {
+    "There are (size - window) // stride + 1 windows, not size // stride.": _too_many,
     "Windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, w),
     "Windows start at i * window, not at i * stride.": lambda i, w, s: _step_by(w, i, w, s),
     "Windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, 1),
@@ -272,7 +280,7 @@ def check_softmax(answer: Callable) -> None:
     two_rows = torch.tensor([[1.0, 2.0, 0.0], [3.0, 5.0, -1.0]])
     kept = "Along dim, each maximum and each sum belongs to its own numbers: keep that dimension (keepdim=True)."
     questions = [
-        ([0.0, 1.0, 3.0], 0, "Divide the exponentials by their sum."),
+        ([0.0, 1.0, 3.0], 0, "Divide the exponentials by their sum, along dim; x.amax(dim) gives the maximum alone."),
         ([[1.0, 2.0], [3.0, 5.0]], 1, kept),
         (two_rows, 0, kept),
         (two_rows, -1, "dim may count from the end; -1 is the last one."),

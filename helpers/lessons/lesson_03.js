@@ -41,7 +41,7 @@ function trainingExplorer(frame) {
     const live = add(root, "div", { className: "xp-row" });
     add(live, "span", { className: "xp-title" }, "with the kernel:");
     const rates = ["0.0001", "0.001", "0.01", "0.1"];
-    const rate = choice(live, "learning rate", rates, "0.001", () => {});
+    const rate = choice(live, "learning rate", rates, "0.001", () => ask("rate"));
     const ask = (what) => model.send({ what, rate: Number(rate.value) });
     button(live, "train", () => ask("train"));
     button(live, "stop", () => ask("stop"));

@@ -189,6 +189,8 @@ ENTROPY_MISTAKES: dict[str, Callable] = {
     ),
     "It takes the predicted class: take that of the label.": lambda z, y: cross_entropy(z, z.argmax(1)),
     "It takes class 0 always: take that of the label.": lambda z, y: cross_entropy(z, y * 0),
+    "It averages over all classes: take that of the label.": lambda z, y: -z.log_softmax(1).mean(),
+    "It sums over all classes: take that of the label.": lambda z, y: -z.log_softmax(1).sum(1).mean(),
 }
 
 
@@ -301,6 +303,7 @@ def check_accuracy(answer: Callable) -> None:
         generator = torch.Generator().manual_seed(sum(sizes))
         labels = [torch.randint(4, (size,), generator=generator) for size in sizes]
         logits = [one_hot(part, 4) - 0.3 + torch.randn(len(part), 4, generator=generator) for part in labels]
+        logits[0][0, labels[0][0]] += 9  # the largest of the batch
         if len(labels) > 1:  # at most one right in the last batch
             logits[-1] = one_hot((labels[-1] + (torch.arange(sizes[-1]) != 1)) % 4, 4) * 2.0 - 3
         cases.append(Case((list(zip(logits, labels, strict=True)),), hint))
@@ -341,6 +344,9 @@ ACCURACY_MISTAKES: dict[str, Callable] = {
     "The last batch is missing, also where it is the only one.": lambda bs: _share(bs[:-1]) if bs[1:] else 0,
     "It takes the logit of the largest magnitude: take the largest one.": lambda bs: _share(bs, Tensor.abs),
     "It takes the smallest logit: the largest one is the prediction.": lambda bs: _share(bs, Tensor.neg),
+    "argmax() looks at all logits of a batch at once: argmax(dim=1) at those of each image.": lambda bs: (
+        sum((logits.argmax() == labels).sum().item() for logits, labels in bs) / sum(len(labels) for _, labels in bs)
+    ),
     "It divides with //, which rounds down: use /.": lambda bs: int(_share(bs)),
     "squeeze() fails for a batch of a single image: its logits have the shape (1, K).": lambda bs: _share(
         bs, Tensor.squeeze
@@ -438,6 +444,12 @@ class LiveTraining:
         self.stream = itertools.chain.from_iterable(itertools.repeat(batches))
         self.losses: list[float] = []
         self.accuracies: list[float] = []
+
+    def set_rate(self, rate: float) -> None:
+        """Another learning rate, from the next step on."""
+        check_number(0, 1000, rate=rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     @property
     def is_training(self) -> bool:
@@ -573,8 +585,10 @@ class TrainingExplorer(NetworkExplorer):
         return copy.deepcopy(self.live.shown)
 
     def obey(self, message: Mapping[str, Any], rounds: int = 200) -> None:
-        """Do what the page asks for: ``{"what": "train" | "stop" | "new", "rate": …}``."""
+        """Do what the page asks for: ``{"what": "train" | "rate" | "stop" | "new", "rate": …}``."""
         what = message.get("what") if isinstance(message, Mapping) else None
+        if what in ("train", "rate") and "rate" in message:
+            self.live.set_rate(message["rate"])
         if what == "train" and not self.live.is_training:
             self.live.start(rounds, self.report)
         elif what == "stop":

@@ -1,4 +1,4 @@
-// Lesson 4: a map of a surface. Drop four balls at a point of it, and see which way each optimiser takes its own.
+// Lesson 4: a map of a surface. Drop four marbles at a point of it, and see which way each optimiser takes its own.
 
 const LEFT = -4.05, TOP = 2.25, COLUMNS = 86, ROWS = 45; // the map, in cells of 0.1 around (−4, 2.2), (−3.9, 2.2), …
 const LEVELS = [0.02, 0.1, 0.2, 0.29, 0.33, 0.5, 1, 2, 4, 8, 16, 32]; // losses of the contour lines
@@ -66,7 +66,7 @@ const placeText = ([x, y]) => `x = ${hundredths(x)}, y = ${hundredths(y)}`;
 const lossText = (v) => (v < 1e-4 ? "below 0.0001" : String(Number(v.toPrecision(2))));
 const isOnMap = ([x, y]) => Math.abs(y) <= TOP && x >= LEFT && x <= LEFT + COLUMNS / 10;
 
-/** What has become of a ball at a step. @returns {string} */
+/** What has become of a marble at a step. @returns {string} */
 function said({ path, losses, diverged }, step, isLast) {
   const at = Math.min(step, path.length - 1), here = path[at], taken = path.slice(0, at + 1);
   const away = taken.findLastIndex(isOnMap) + 1; // since when it has been off the map
@@ -115,7 +115,7 @@ function marker(context, [x, y], radius, { corners, turn }, colour) {
   context.fill();
 }
 
-/** A line through points, in one of the looks of OPTIMIZERS, with a ball at one of them and dots at all. */
+/** A line through points, in one of the looks of OPTIMIZERS, with a marble at one of them and dots at all. */
 function trace(context, points, at, look, dark, dots = 0) {
   const colour = look.colours[+dark], edge = dark ? "#000" : "#fff";
   const stroke = (strokeStyle, lineWidth, dash) => {
@@ -155,13 +155,13 @@ function descentExplorer({ root, content, soon, tell }) {
     aim = [column / 10 - 4, 2.2 - row / 10].map((v) => Number(v.toFixed(1)));
     redraw();
   };
-  const label = "map of the surface; a press or Enter drops four balls", onPress = () => drop(aim ?? settings.start);
+  const label = "map of the surface; a press or Enter drops four marbles", onPress = () => drop(aim ?? settings.start);
   const map = sheet(root, { label, rows: ROWS, columns: COLUMNS, cell, onPoint, onPress });
-  const note = add(root, "div", { className: "xp-note", role: "status" }, "Press on the map to drop four balls there.");
+  const note = add(root, "div", { className: "xp-note", role: "status" }, "Press on the map to drop four marbles there.");
   const player = add(root, "div", { className: "xp-row" });
   const playing = button(player, "play", () => (timer ? stop() : play(step < settings.steps ? step : 0)));
   const cursor = slider(player, "step", { min: 0, max: step, value: step }, (n) => { stop(); show(n); });
-  cursor.nextElementSibling.setAttribute("aria-live", "off"); // the balls in motion would be too much to read out
+  cursor.nextElementSibling.setAttribute("aria-live", "off"); // the marbles in motion would be too much to read out
   const report = add(root, "div", { className: "xp-column", role: "status" });
   const legend = names.map((name) => {
     const row = add(report, "div", { className: "xp-control" });
@@ -210,7 +210,7 @@ function descentExplorer({ root, content, soon, tell }) {
   const redraw = soon(() => {
     const dark = isDark(root);
     playing.textContent = timer ? "pause" : "play";
-    report.setAttribute("aria-busy", timer > 0); // read out when the balls have come to a halt
+    report.setAttribute("aria-busy", timer > 0); // read out when the marbles have come to a halt
     if (aim) say(note, `Press to drop at ${placeText(aim)}: loss ${lossText(SURFACES[settings.surface].loss(...aim))}`);
     drawMap(dark);
     drawChart(dark);

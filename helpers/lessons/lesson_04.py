@@ -404,7 +404,7 @@ SURFACES: dict[str, Callable[[Tensor], Tensor]] = {  # each from (…, 2) to hei
     "two minima": two_minima_loss,
     "saddle": lambda point: point[..., 0] ** 2 / 4 + (point[..., 1] ** 2 - 2) ** 2 / 8,
 }
-# What the explorer says of each: in words, where the balls are dropped at first, and what to write at which places. On
+# What the explorer says of each: in words, where the marbles are dropped at first, and what to write at which places. On
 # the saddle they are dropped so near its ridge that it takes them a while to fall off.
 _SURFACES: dict[str, dict[str, Any]] = {
     "parabola": {"text": "x² + y²: the curvature is 2 in all directions.", "start": [-3.2, 1.0], "signs": []},
@@ -433,7 +433,7 @@ class DescentExplorer(Explorer):
 
     @property
     def start(self) -> Tensor:
-        """Where the reader has dropped the balls, ``(2,)``: x and y."""
+        """Where the reader has dropped the marbles, ``(2,)``: x and y."""
         return torch.tensor(self.state.get("start", self.content["surfaces"][self.content["surface"]]["start"]))
 
 

@@ -71,8 +71,8 @@ function networkView({ root, content, soon, tell }) {
     sheets[layer] = sheet(column, { label: text, count, rows, columns: rows, across, cell, onPoint, onPress });
   }
   const last = add(middle, "div", { className: "xp-column" });
-  add(last, "span", { className: "xp-title" }, "64 hidden units");
-  sheets.hidden = sheet(last, { label: "64 hidden units", rows: 8, columns: 8, cell: 16,
+  add(last, "span", { className: "xp-title" }, "64 hidden nodes");
+  sheets.hidden = sheet(last, { label: "64 hidden nodes", rows: 8, columns: 8, cell: 16,
     onPoint: ({ row, column }) => point({ layer: "hidden", map: 8 * row + column }) });
 
   const bottom = add(root, "div", { className: "xp-column" });
@@ -215,11 +215,11 @@ const EXPLAIN = {
     const parts = [...Array(32).keys()].map((c) => dot(channel(result.secondPooled, c), weights.subarray(25 * c, 25 * c + 25)));
     sheets.hidden.frame({ row: Math.floor(map / 8), column: map % 8 });
     largestParts(why, parts, (c) => `channel ${c} of the second layer`);
-    return `Hidden unit ${map}: 800 products, plus ${net.hiddenBias[map].toFixed(3)}, are ${afterReLU(result.beforeHidden[map])}.`;
+    return `Hidden node ${map}: 800 products, plus ${net.hiddenBias[map].toFixed(3)}, are ${afterReLU(result.beforeHidden[map])}.`;
   },
   scores(result, net, { map }, { why, classes }) {
     const parts = [...result.hidden].map((v, i) => v * net.last[HIDDEN * map + i]);
-    largestParts(why, parts, (i) => `hidden unit ${i}`, 8);
-    return `${classes[map]}: the score is ${result.scores[map].toFixed(3)}; these hidden units pushed it most (blue up, orange down).`;
+    largestParts(why, parts, (i) => `hidden node ${i}`, 8);
+    return `${classes[map]}: the score is ${result.scores[map].toFixed(3)}; these hidden nodes pushed it most (blue up, orange down).`;
   },
 };

@@ -72,6 +72,19 @@ def test_it_answers(page):
     expect_an_answer(page)
 
 
+def test_a_slider_takes_the_arrow_keys(page):
+    slider = explorer(page, "pooling").get_by_role("slider", name="stride")
+    slider.focus()
+    for key, value in [("ArrowRight", "3"), ("ArrowUp", "4"), ("ArrowLeft", "3"), ("ArrowDown", "2")]:
+        page.keyboard.press(key)
+        expect(slider).to_have_value(value)
+    choice = explorer(page, "pooling").get_by_role("combobox", name="kind")
+    choice.focus()
+    page.keyboard.press("ArrowDown")
+    expect(choice).to_have_value("average")
+    choice.select_option("maximum")
+
+
 def test_what_is_typed_drawn_and_dropped_is_there_in_python(page):
     explorer(page, "kernel").get_by_label("row 1, column 1").fill("0.625")
     explorer(page, "pooling").get_by_label("row 0, column 0").fill("42")

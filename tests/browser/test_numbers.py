@@ -227,10 +227,10 @@ def test_numbers_that_are_explained_are_pytorchs(page_of, net):
             page.mouse.move(box["x"] + 1 + left + (column + 0.5) * cell, box["y"] + 1 + top + (row + 0.5) * cell)
             expect(note).to_contain_text(f"Channel {map_}: ")
             expect_number(note, inside[layer][map_, row, column])
-    page.get_by_label("64 hidden units").focus()
+    page.get_by_label("64 hidden nodes").focus()
     for unit in (35, 36):  # the pad's keys begin in the middle: row 4, column 4
         page.keyboard.press("ArrowLeft" if unit == 35 else "ArrowRight")
-        expect(note).to_contain_text(f"Hidden unit {unit}: ")
+        expect(note).to_contain_text(f"Hidden node {unit}: ")
         expect_number(note, inside["classifier.1"][unit])
     for c, name in enumerate(data.CLASSES):
         page.get_by_role("button", name=name, exact=True).hover()

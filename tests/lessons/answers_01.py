@@ -90,6 +90,19 @@ RIGHT = {
     "check_cross_correlation": [correlate, correlate_numpy, correlate_unfolded, lambda *given: conv(*given)[0, 0]],
 }
 
+
+def by_patches(image, kernel, stride, padding, size, axes):
+    """A loop over patches of a size, with as many rows as there are patches along the first of the axes."""
+    padded = pad(image, (padding,) * 4)
+    rows, columns = ((padded.shape[axis] - size[axis]) // stride + 1 for axis in axes)
+    output = torch.zeros(rows, columns)
+    for i in range(rows):
+        for j in range(columns):
+            patch = padded[i * stride : i * stride + size[0], j * stride : j * stride + size[1]]
+            output[i, j] = (patch * kernel).sum()
+    return output
+
+
 WRONG = {
     "check_output_size": [
         (lambda w, f, s, p: (w - f + p) // s + 1, r"both ends"),
@@ -139,6 +152,11 @@ WRONG = {
         (tensor([-1, -1, 0], [-1, 0, 1], [0, 1, 1]).tolist(), r"list.*torch.tensor"),
     ],
     "check_cross_correlation": [
+        (lambda i, k, s, p: by_patches(i, k, s, p, k.shape, (1, 0)), r"neither image nor kernel need be square"),
+        (
+            lambda i, k, s, p: by_patches(i, k, s, p, (len(k), len(k)), (0, 1)),
+            r"neither image nor kernel need be square",
+        ),
         (lambda i, k, s, p: correlate(i, k.flip(0, 1), s, p), r"180"),
         (lambda i, k, s, p: correlate(i, k.flip(1), s, p), r"mirrored"),
         (lambda i, k, s, p: correlate(i, k, s, p).T, r"\.T"),

@@ -139,8 +139,17 @@ RIGHT = {
     ],
 }
 
+
+def cut_off(image, window, stride, rows, columns):
+    """So many windows, of which the last may be cut off at the edge, or lie beyond it."""
+    starts = [(i * stride, j * stride) for i in range(rows) for j in range(columns)]
+    return torch.stack([image[i : i + window, j : j + window].max() for i, j in starts]).view(rows, columns)
+
+
 WRONG = {
     "check_max_pooling": [
+        (lambda i, w, s: cut_off(i, w, s, i.shape[0] // s, i.shape[1] // s), r"not size // stride"),
+        (lambda i, w, s: cut_off(i, w, s, *(-(-(n - w) // s) + 1 for n in i.shape)), r"does not fit is left out"),
         (partial(pool, start=0.0), r"begin each maximum with -inf"),
         (partial(pool, start=-5.0), r"begin each maximum with -inf"),
         (partial(pool, start=-999.0), r"begin each maximum with -inf"),
@@ -200,6 +209,7 @@ WRONG = {
         (lambda m: m.abs_().mean((2, 3)), r"changes m"),
     ],
     "check_softmax": [
+        (lambda x, d: (x - x.max(d, keepdim=True)).softmax(d), r"amax\(dim\) gives the maximum alone"),
         (partial(soft, shift=lambda x, d: 0), r"infinite: subtract the maximum"),
         (partial(soft, shift=lambda x, d: 50), r"subtract the maximum"),
         (partial(soft, shift=lambda x, d: x.amax()), r"own maximum, along dim"),

@@ -204,6 +204,8 @@ RIGHT = {
 
 WRONG = {
     "check_cross_entropy": [
+        (lambda z, y: -z.log_softmax(1).mean(), r"take that of the label"),
+        (lambda z, y: -z.log_softmax(1).sum(1).mean(), r"take that of the label"),
         (partial(entropy, shift=lambda z: 0), r"infinite: subtract each row's maximum"),
         (partial(entropy, shift=lambda z: z.max()), r"own maximum"),
         (of_softmax, r"log\(0\) is infinite"),
@@ -256,6 +258,10 @@ WRONG = {
         (step_without_graph, r"does not require grad"),
     ],
     "check_accuracy": [
+        (
+            lambda bs: sum((z.argmax() == y).sum().item() for z, y in bs) / sum(len(y) for _, y in bs),
+            r"argmax\(dim=1\)",
+        ),
         (lambda bs: sum(hits(*b) / len(b[1]) for b in bs) / len(bs), r"averages the batches' shares"),
         (partial(accuracy, divide=lambda n, _, bs: n / (len(bs) * len(bs[0][1]))), r"as large as the first"),
         (partial(accuracy, divide=lambda n, _, bs: n / (len(bs) * len(bs[-1][1]))), r"as large as the last"),

@@ -49,6 +49,8 @@ def test_the_explorer_trains_stops_and_begins_anew():
     assert explorer.round["accuracy"] > 0.5
     trained = explorer.model
     assert np.frombuffer(explorer.round["weights"], np.float32).tolist() == parameters_of(trained)
+    explorer.obey({"what": "rate", "rate": 0.02})
+    assert explorer.live.optimizer.param_groups[0]["lr"] == 0.02
     explorer.obey({"what": "new", "rate": 0.1})
     assert explorer.round["images"] == 0
     assert explorer.live.optimizer.param_groups[0]["lr"] == 0.1
