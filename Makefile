@@ -1,6 +1,6 @@
 # The course in targets; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help lab test book epub bench ablation checkpoint pictures data execute check clean
+.PHONY: help lab test book epub classroom bench ablation checkpoint pictures data execute check clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -29,6 +29,9 @@ epub: $(READY) ## the same as one EPUB file, in book/_build/epub
 	@$(BIN)/pip install --quiet -e ".[book]"
 	@mkdir -p book/_build/epub_source
 	$(BIN)/sphinx-build -q -W --keep-going -b epub -d book/_build/epub_doctrees -c book book/_build/epub_source book/_build/epub
+
+classroom: $(READY) ## make the editions for a class, and a course for nbgrader: build/classroom
+	$(BIN)/python -m classroom.editions
 
 bench: data ## time the course's code beside what people would use instead (about 25 minutes)
 	@$(BIN)/pip install --quiet -e ".[bench]"

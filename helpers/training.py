@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
-from helpers.arguments import check_seed, check_whole
+from helpers.arguments import check_number, check_seed, check_whole
 from helpers.bars import tqdm
 from helpers.devices import device_of, mixed_precision
 from helpers.hooks import check_model, inference
@@ -137,6 +137,7 @@ def train(
     *,
     test_batches: Iterable[Batch] | None = None,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    label_smoothing: float = 0.0,
     seed: int = 0,
     callback: Callable[[int, History], None] | None = None,
     progress: bool = True,
@@ -153,6 +154,7 @@ def train(
         epochs: passes over ``batches``.
         test_batches: evaluated after each epoch, where given.
         scheduler: stepped once for each batch.
+        label_smoothing: share of each label that is spread over all classes.
         seed: of what the model itself draws, such as dropout.
         callback: called with the epoch, counted from 1, and the history so far.
         progress: whether to show a progress bar.
@@ -165,6 +167,7 @@ def train(
     """
     check_whole(1, epochs=epochs)
     check_seed(seed)
+    check_number(maximum=1, label_smoothing=label_smoothing)
     check_model(model)
     if any(parameter.is_inference() or parameter.is_meta for parameter in model.parameters()):
         raise ValueError("model was made under torch.inference_mode() or on the meta device: it cannot be trained")
@@ -186,7 +189,7 @@ def train(
         model.to(memory_format=torch.channels_last)  # the order that convolutions are fastest in
         try:
             for epoch in range(1, epochs + 1):
-                measured = _train_epoch(model, batches, optimizer, scheduler, bar)
+                measured = _train_epoch(model, batches, optimizer, scheduler, label_smoothing, bar)
                 if test_batches is not None:
                     result = evaluate(model, test_batches)
                     measured |= {"test_loss": result.loss, "test_accuracy": result.accuracy}
@@ -211,7 +214,7 @@ def one_cycle(model: nn.Module, steps: int) -> tuple[SGD, OneCycleLR]:
     return optimizer, OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
 
 
-def _train_epoch(model, batches, optimizer, scheduler, bar) -> dict[str, float]:
+def _train_epoch(model, batches, optimizer, scheduler, label_smoothing, bar) -> dict[str, float]:
     device = device_of(model)
     model.train()
     total = torch.zeros(3, device=device)  # sum of losses, images right, images: read once an epoch
@@ -221,7 +224,7 @@ def _train_epoch(model, batches, optimizer, scheduler, bar) -> dict[str, float]:
             logits = model(images)
         _check_pair(logits, labels)  # before they go to a graphics card, which would have to be waited for
         labels = labels.to(device)
-        loss = cross_entropy(logits.float(), labels)
+        loss = cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
         if not loss.requires_grad:
             raise ValueError("model has no weight to be trained: all are frozen, or its output is detached from them")
         optimizer.zero_grad()

@@ -171,3 +171,20 @@ def test_on_a_gpu():
     model = linear().cuda()
     fit(model)
     assert training.evaluate(model, Batches(*blobs(seed=1))).accuracy > 0.9
+
+
+def test_label_smoothing_is_pytorchs():
+    images, labels = blobs()
+    loss = cross_entropy(linear()(images), labels, label_smoothing=0.3).item()
+    model = linear()
+    history = training.train(
+        model,
+        Batches(images, labels, 203),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        1,
+        label_smoothing=0.3,
+        progress=False,
+    )
+    assert history.train_loss[0] == pytest.approx(loss, rel=0.02)  # which may be computed in bfloat16
+    with pytest.raises(ValueError, match="label_smoothing must be a number of at least 0, at most 1, not 2"):
+        fit(model, label_smoothing=2)

@@ -3,14 +3,17 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.optim.lr_scheduler import LambdaLR
 
+from helpers import training
+from helpers.data import Batches
 from helpers.lessons import checking
 from helpers.lessons.checking import CORRECT, NOT_YET, Case, compare, difference, judge, report, to_numbers
 from helpers.lessons.explore import Explorer
@@ -43,6 +46,72 @@ def _conv_block(in_channels: int, out_channels: int, pool: int = 1) -> list[nn.M
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
     pooling = [nn.MaxPool2d(pool)] if pool > 1 else []
     return [conv, *pooling, nn.BatchNorm2d(out_channels), nn.ReLU()]
+
+
+class Muon(torch.optim.Optimizer):
+    """The optimiser of lesson 4's recipe: for filters, momentum whose direction is made orthogonal at each step.
+
+    So a filter bank changes in all its directions alike, not mostly along the few in which gradients are large; and
+    its norm stays what it is. All else, the first layer and what is no filter, goes by SGD with Nesterov momentum and
+    weight decay. Source: Jordan et al., Muon, 2024.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        filters = [p for p in model.parameters() if p.ndim == 4 and p.shape[1] > 1]
+        others = [p for p in model.parameters() if p.ndim != 4 or p.shape[1] == 1]
+        groups = [
+            {"params": filters, "are_filters": True, "lr": 0.05, "momentum": 0.6, "weight_decay": 0},
+            {"params": others, "are_filters": False, "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
+        ]
+        super().__init__(groups, {})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step for each parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                gradient = p.grad.add(p, alpha=group["weight_decay"])
+                velocity = self.state[p].setdefault("velocity", torch.zeros_like(p))
+                velocity.mul_(group["momentum"]).add_(gradient)
+                direction = gradient.add(velocity, alpha=group["momentum"])
+                if group["are_filters"]:
+                    direction = orthogonal(direction.flatten(1)).view_as(p)
+                    p.mul_(len(p) ** 0.5 / p.norm())
+                p.sub_(direction, alpha=group["lr"])
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """About the nearest matrix with orthogonal rows or columns ``(M, N)``: its singular values are 0.7 to 1.2.
+
+    Each step applies an odd polynomial to the singular values that lifts small ones fast; no decomposition is needed.
+    """
+    x = matrix.bfloat16() / (matrix.norm() + 1e-7)
+    x = x.T if len(x) > x.shape[1] else x
+    for _ in range(steps):
+        square = x @ x.T
+        x = 3.4445 * x + (2.0315 * square @ square - 4.7750 * square) @ x
+    return (x.T if x.shape != matrix.shape else x).to(matrix.dtype)
+
+
+def recipe(model: nn.Module, steps: int) -> tuple[Muon, LambdaLR]:
+    """Optimiser and schedule of lesson 4's recipe, for so many batches of 250: all rates fall to 0 in a straight line.
+
+    The rest of the recipe: flipped images, and a loss with ``label_smoothing=0.1``.
+    """
+    optimizer = Muon(model)
+    return optimizer, LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
+
+
+class Mirrored(nn.Module):
+    """A classifier asked twice, about each image and its mirror image: the mean of the two log-probabilities."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)`` to log-probabilities ``(N, K)``, up to a constant for each image."""
+        return (self.model(x).log_softmax(dim=1) + self.model(x.flip(-1)).log_softmax(dim=1)) / 2
 
 
 def two_minima_loss(point: Tensor) -> Tensor:
@@ -123,6 +192,33 @@ def with_wrong_labels(labels: Tensor, share: float, seed: int = 0) -> Tensor:
     is_wrong = torch.rand(labels.shape, generator=generator) < share
     moved = (labels + torch.randint(1, 10, labels.shape, generator=generator)) % 10
     return torch.where(is_wrong, moved, labels)
+
+
+class NoisyRun(NamedTuple):
+    """How a run did on test images: accuracy in percent at its end and where stopped early, and its loss at the end."""
+
+    last: float
+    stopped: float
+    loss: float
+
+
+def run_to_the_end(
+    model: nn.Module, batches: Batches, epochs: int, held_out: Batches, test_batches: Batches, seed: int
+) -> NoisyRun:
+    """Train with Adam at 0.002; look at the test images at the epoch that does best on those held out, and at last."""
+    tested: dict[int, training.Evaluation] = {}
+
+    def look(epoch: int, history: training.History) -> None:
+        *before, now = history.test_accuracy
+        if now > max(before, default=0) or epoch == epochs:
+            tested[epoch] = training.evaluate(model, test_batches)
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
+    history = training.train(
+        model, batches, optimizer, epochs, test_batches=held_out, seed=seed, callback=look, progress=False
+    )
+    best = 1 + history.test_accuracy.index(max(history.test_accuracy))
+    return NoisyRun(100 * tested[epochs].accuracy, 100 * tested[best].accuracy, tested[epochs].loss)
 
 
 def rate_curves(accuracies: Mapping[str, Mapping[float, float]], marked: float) -> Figure:
@@ -404,8 +500,8 @@ SURFACES: dict[str, Callable[[Tensor], Tensor]] = {  # each from (…, 2) to hei
     "two minima": two_minima_loss,
     "saddle": lambda point: point[..., 0] ** 2 / 4 + (point[..., 1] ** 2 - 2) ** 2 / 8,
 }
-# What the explorer says of each: in words, where the marbles are dropped at first, and what to write at which places. On
-# the saddle they are dropped so near its ridge that it takes them a while to fall off.
+# What the explorer says of each: in words, where the marbles are dropped at first, and what to write at which places.
+# On the saddle they are dropped so near its ridge that it takes them a while to fall off.
 _SURFACES: dict[str, dict[str, Any]] = {
     "parabola": {"text": "x² + y²: the curvature is 2 in all directions.", "start": [-3.2, 1.0], "signs": []},
     "valley": {

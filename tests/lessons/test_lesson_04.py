@@ -1,6 +1,11 @@
+import copy
+
 import pytest
 import torch
+from torch import nn
 
+from helpers import training
+from helpers.data import Batches
 from helpers.lessons import lesson_04
 
 
@@ -71,3 +76,80 @@ def test_rate_curves_has_a_line_for_each_optimiser_and_the_mark():
     ax = lesson_04.rate_curves({"a": {0.1: 0.5, 1: 0.1}, "b": {0.1: 0.7}}, 0.1).axes[0]
     assert [list(line.get_ydata()) for line in ax.lines[:2]] == [[0.5, 0.1], [0.7]]
     assert set(ax.lines[2].get_xdata()) == {0.1}
+
+
+def test_a_run_is_looked_at_where_it_is_best_and_at_its_end():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    images = torch.rand(60, 1, 4, 4, generator=generator)
+    images[torch.arange(60), 0, 0, labels] += 2
+
+    def once(epochs):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+        batches = Batches(images[:30], labels[:30], 10)
+        others = Batches(images[30:45], labels[30:45], 15), Batches(images[45:], labels[45:], 15)
+        return lesson_04.run_to_the_end(model, batches, epochs, *others, seed=0), model, *others
+
+    run, model, held_out, test_batches = once(25)
+    result = training.evaluate(model, test_batches)
+    assert run.last == 100 * result.accuracy
+    assert run.loss == result.loss
+    accuracies = [training.evaluate(once(n)[1], held_out).accuracy for n in range(1, 26)]
+    best = 1 + accuracies.index(max(accuracies))
+    assert run.stopped == once(best)[0].last
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6), (8, 8)])
+def test_orthogonal_is_about_the_nearest_orthogonal_matrix(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    made = lesson_04.orthogonal(1000 * matrix)
+    values = torch.linalg.svdvals(made)
+    assert 0.6 < values.min() < values.max() < 1.25
+    assert torch.cosine_similarity(made.flatten(), (u @ v).flatten(), dim=0) > 0.97
+
+
+def test_muon_turns_filters_and_moves_all_else_like_sgd():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3), nn.Flatten(), nn.Linear(8, 2))
+    twin = copy.deepcopy(model)
+    others = [p for p in twin.parameters() if p is not twin[1].weight]
+    optimizer = lesson_04.Muon(model)
+    sgd = torch.optim.SGD(others, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    for step in range(3):
+        x = torch.randn(5, 1, 5, 5, generator=torch.Generator().manual_seed(step))
+        with torch.no_grad():
+            twin[1].weight.copy_(model[1].weight)
+        for each, mover in ((model, optimizer), (twin, sgd)):
+            mover.zero_grad()
+            each(x).square().sum().backward()
+        before = model[1].weight.detach().clone()
+        optimizer.step()
+        sgd.step()
+        change = model[1].weight - before * 8**0.5 / before.norm()
+        values = torch.linalg.svdvals(change.detach().flatten(1)) / 0.05
+        assert 0.3 < values.median() < values.max() < 1.3  # all directions about alike
+    for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+        if other is not twin[1].weight:
+            torch.testing.assert_close(one, other)
+
+
+def test_the_recipe_ends_at_a_rate_of_0():
+    optimizer, scheduler = lesson_04.recipe(nn.Linear(3, 2), steps=4)
+    rates = []
+    for _ in range(4):
+        rates.append(optimizer.param_groups[1]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert optimizer.param_groups[1]["lr"] == 0
+
+
+def test_mirrored_answers_the_same_for_an_image_and_its_mirror_image():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    x = torch.rand(4, 1, 3, 4)
+    made = lesson_04.Mirrored(model)(x)
+    torch.testing.assert_close(made, lesson_04.Mirrored(model)(x.flip(-1)))
+    wanted = (model(x).softmax(1) * model(x.flip(-1)).softmax(1)).sqrt().log()
+    torch.testing.assert_close(made, wanted)
