@@ -8,6 +8,9 @@ READY := .venv/.ready
 NO_SCREEN := $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes))
 LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root --no-browser,$(if $(NO_SCREEN),--no-browser))
 
+# No question about news, and no request for a newer version.
+QUIET := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+
 # Neither times nor the state of widgets are kept: they would change with every run.
 KEEP := --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False
 
@@ -15,7 +18,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 lab: data ## set up what is missing, and open JupyterLab on the start page
-	$(BIN)/jupyter lab $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(LAB_FLAGS) $(QUIET) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 test: data ## set up what is missing, and run every notebook and all tests
 	$(BIN)/pytest --numprocesses auto --dist loadfile # a notebook's cells stay on one worker

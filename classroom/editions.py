@@ -181,7 +181,8 @@ def make(target: Path = TARGET) -> None:
         for path in course.LESSONS:
             folder = target / name / (f"lesson_{path.name[:2]}" if name == "nbgrader/source" else "")
             write(folder / path.name, edition(course.read(path), path))
-    shutil.copy(course.START, target / "student")
+    for name in ("student", "teacher"):
+        shutil.copy(course.START, target / name)
     shutil.copy(HERE / "nbgrader_config.py", target / "nbgrader")
 
 

@@ -31,6 +31,7 @@ from urllib.request import (
 import filelock
 import psutil
 
+DATA = Path(__file__).resolve().parents[1] / "data"  # the course's own records, images and checkpoints
 SILENCE_SECONDS = 30  # without a byte
 MINIMUM_RATE = 20_000  # bytes a second, on average; so every download ends
 LOCK_SECONDS = 900  # for another process that does the same work

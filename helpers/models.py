@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors.torch import load
@@ -23,7 +22,7 @@ from helpers.images import as_batch
 
 # Of the pixels of Fashion-MNIST's training set, in [0, 1]; lesson 3 computes them.
 FASHION_MEAN, FASHION_STD = 0.2860, 0.3530
-CHECKPOINT = Path(__file__).resolve().parents[1] / "data" / "checkpoints" / "fashion_net.safetensors"
+CHECKPOINT = files.DATA / "checkpoints" / "fashion_net.safetensors"
 
 
 class Normalize(nn.Module):

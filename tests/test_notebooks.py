@@ -67,6 +67,10 @@ def test_names_no_absolute_path(notebook):
     assert not re.findall(r"""(?:^|["'\s(])(?:/(?:home|root|Users|tmp|opt)/|[A-Z]:\\\\)""", text)
 
 
+def test_its_code_depends_on_no_folder(notebook):
+    assert not [cell.source for cell in code_cells(notebook) if "../" in cell.source]
+
+
 def test_every_figure_has_an_alt_text(notebook):
     figures = [(o.data, o.metadata) for c in code_cells(notebook) for o in c.outputs if "data" in o]
     for data, metadata in figures:

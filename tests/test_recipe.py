@@ -41,4 +41,5 @@ def test_the_record_that_is_kept_says_how_it_was_made():
     assert record["machine"]
     original, quick, best = record["results"]
     assert len(best["accuracies"]) == len(quick["accuracies"]) == len(record["seeds"])
-    assert sum(best["seconds"]) / len(record["seeds"]) == pytest.approx(original["seconds"][0], rel=0.15)
+    assert max(best["seconds"]) <= original["seconds"][0]
+    assert sum(best["mirrored"]) / len(record["seeds"]) > 0.94

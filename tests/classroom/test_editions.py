@@ -102,4 +102,4 @@ def test_made_twice_they_are_the_same_and_nothing_old_is_left(tmp_path):
     (tmp_path / "student" / "99_old.ipynb").touch()
     editions.make(tmp_path)
     assert first == {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
-    assert len(first) == 4 * len(course.LESSONS) + 2  # the start page and nbgrader's settings
+    assert len(first) == 4 * len(course.LESSONS) + 3  # two start pages and nbgrader's settings
