@@ -44,7 +44,7 @@ def _computing() -> str:
         place = "on Apple's graphics processor"
     else:
         cores = f"{os.cpu_count()} cores" if (os.cpu_count() or 1) > 1 else "one core"
-        place = f"on the processor ({cores}), which is enough: no lesson takes longer than a minute"
+        place = f"on the processor ({cores}), which is enough: no lesson computes for longer than two minutes"
     has_bf16 = devices.has_fast_bf16(device)
     return f"{place}; numbers of {'16 bits where that is faster' if has_bf16 else '32 bits'}"
 

@@ -123,7 +123,7 @@ function kernelExplorer({ root, content, soon, tell }) {
       painted = dark;
       const most = largestSize(response.values).toFixed(2);
       legend.textContent = isPositive(response) ? `response: black is 0, white ${most}`
-        : `response: orange is −${most}, ${dark ? "black" : "white"} 0, purple ${most}`;
+        : `response: ${settings.relu ? "" : `orange is −${most}, `}${dark ? "black" : "white"} 0, purple ${most}`;
     }
     const { stride, padding, dilation, size: n } = settings, extent = dilation * (n - 1) + 1;
     const high = place.above ? 3 : 1; // rows of the response that are looked at

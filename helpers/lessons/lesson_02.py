@@ -96,10 +96,10 @@ def score_parts(items: Mapping[str, Tensor], maps: Tensor, weights: Tensor) -> F
     for row, (name, image) in enumerate(items.items()):
         first, *rest = axes[row * columns : (row + 1) * columns]
         first.imshow(to_array(image), cmap=GRAY, vmin=0, vmax=1)
-        first.set_title(f"{name}: {parts[row].sum():+.1f}".replace("-", "−"), fontsize=9)
+        first.set_title(f"{name}: {parts[row].sum():+.2f}".replace("-", "−"), fontsize=9)
         for i, ax in enumerate(rest):
             drawn = ax.imshow(to_array(maps[row, i]), cmap=GRAY, vmin=0, vmax=maps.max().item())
-            ax.set_title(f"map {i}: {parts[row, i]:+.1f}".replace("-", "−"), fontsize=9)
+            ax.set_title(f"map {i}: {parts[row, i]:+.2f}".replace("-", "−"), fontsize=9)
     for ax in axes:
         ax.set(xticks=[], yticks=[])
     figure.colorbar(drawn, ax=axes, shrink=0.7, label="value of a map")

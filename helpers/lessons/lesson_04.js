@@ -174,7 +174,9 @@ function descentExplorer({ root, content, soon, tell }) {
 
   /** Run anew, after a change of the settings, and stay at the same step, or at the last. */
   function renew(change) {
-    const wasLast = step === settings.steps, { momentum, steps, start } = Object.assign(settings, change);
+    const wasLast = step === settings.steps || timer > 0; // who moves a slider wants to see where it ends
+    if (timer) stop();
+    const { momentum, steps, start } = Object.assign(settings, change);
     const run = ({ make }) => descent(SURFACES[settings.surface], start, make(settings.rate, momentum), steps);
     runs = names.map((name) => run(OPTIMIZERS[name]));
     about.textContent = surfaces[settings.surface].text;

@@ -45,7 +45,7 @@ const LAYERS = {
 /** Everything about the network's inside; gives a function that puts other weights in. */
 function networkView({ root, content, soon, tell }) {
   const items = bytes(content.items), dark = () => isDark(root);
-  let net = parameters(floats(content.weights)), result, pointed = null, counting = 0;
+  let net = parameters(floats(content.weights)), result, pointed = null, tapped = null, counting = 0;
   const off = new Set();
 
   const top = add(root, "div", { className: "xp-row" }), left = add(top, "div", { className: "xp-column xp-pad" });
@@ -66,7 +66,11 @@ function networkView({ root, content, soon, tell }) {
   for (const [layer, { text, rows, count, across, cell }] of Object.entries(LAYERS)) {
     const column = add(middle, "div", { className: "xp-column" });
     add(column, "span", { className: "xp-title" }, text);
-    const onPress = layer in { first: 0, second: 0 } ? ({ map }) => switchChannel(layer, map) : undefined;
+    const onPress = layer in { first: 0, second: 0 } ? ({ map }, event) => {
+      const isFirstTap = event?.pointerType === "touch" && tapped !== `${layer} ${map}`; // which points, as a mouse does
+      tapped = `${layer} ${map}`;
+      if (!isFirstTap) switchChannel(layer, map);
+    } : undefined;
     const onPoint = (place) => point({ layer, ...place });
     sheets[layer] = sheet(column, { label: text, count, rows, columns: rows, across, cell, onPoint, onPress });
   }
@@ -114,7 +118,9 @@ function networkView({ root, content, soon, tell }) {
     const isOff = off.has(`${layer.replace("Pooled", "")} ${map}`) ? " This channel is off: zeros go on from here." : "";
     note.textContent = EXPLAIN[layer](result, net, place, { why, sheets, dark: dark(), classes: content.classes });
     note.textContent += isOff;
-    brief.textContent = `${content.classes[winner]} ${(100 * result.probabilities[winner]).toFixed(1)} %. ${layer === "scores" ? "" : note.textContent}`;
+    const isEmpty = drawing.image.every((v) => v === 0) ? "The pad is empty, and the network must still name one of ten. " : "";
+    const without = off.size ? ` ${offNote.textContent}` : "";
+    brief.textContent = `${isEmpty}${content.classes[winner]} ${(100 * result.probabilities[winner]).toFixed(1)} %. ${layer === "scores" ? "" : note.textContent}${without}`;
   }
 
   function switchChannel(layer, map) {
@@ -149,6 +155,7 @@ function networkView({ root, content, soon, tell }) {
       offNote.textContent = !off.size ? "All channels are on." : `Off: ${names.join("; ")}. ${change} ` + (lost[worst] > 0
         ? `${content.classes[worst]} loses most: ${(100 * share[0][worst]).toFixed(0)} % to ${(100 * share[1][worst]).toFixed(0)} % of ${all[worst]} test items.`
         : "No class loses by it.");
+      redraw();
       accuracies.replaceChildren();
       if (!off.size) return;
       const list = bars(accuracies, content.classes);

@@ -219,6 +219,27 @@ def test_what_was_drawn_is_taken_back_step_by_step(page_of):
     assert not any(state(page)["drawing"])
 
 
+def test_above_the_maps_stands_what_a_channel_that_is_off_costs(page_of):
+    page = page_of("network")
+    maps, brief = page.get_by_label("16 maps of the first convolution"), page.locator(".xp-brief")
+    box = maps.bounding_box()
+    maps.click(position={"x": 0.88 * box["width"], "y": 0.12 * box["height"]})  # channel 3
+    expect(brief).to_contain_text("Off: first layer, channel 3")
+    expect(brief).to_contain_text("Sandal loses most: ", timeout=20_000)
+    page.get_by_role("button", name="clear").click()
+    expect(brief).to_contain_text("The pad is empty, and the network must still name one of ten.")
+
+
+def test_a_first_tap_points_and_a_second_switches_off(page_of):
+    page = page_of("network", touch=True)
+    maps, brief = page.get_by_label("16 maps of the first convolution"), page.locator(".xp-brief")
+    maps.tap(position={"x": 20, "y": 20})
+    expect(brief).to_contain_text("Channel 0: ")
+    expect(brief).not_to_contain_text("Off: ")
+    maps.tap(position={"x": 20, "y": 20})
+    expect(brief).to_contain_text("Off: first layer, channel 0")
+
+
 def test_a_recorded_training_plays_and_is_scrubbed(page_of):
     page = page_of("training")
     scrub, accuracy = page.get_by_label("images seen"), page.get_by_text("test accuracy: ")

@@ -102,7 +102,7 @@ def test_score_parts_names_sums_that_add_up_and_draws_on_one_scale():
     weights = torch.tensor([1.0, -1.0]).view(2, 1, 1).expand(2, 2, 2)
     figure = lesson_02.score_parts({"one": torch.rand(1, 4, 4), "two": torch.rand(1, 4, 4)}, maps, weights)
     titles = [ax.get_title() for ax in figure.axes[:6]]
-    assert titles == ["one: −16.0", "map 0: +6.0", "map 1: −22.0", "two: −16.0", "map 0: +38.0", "map 1: −54.0"]
+    assert titles == ["one: −16.00", "map 0: +6.00", "map 1: −22.00", "two: −16.00", "map 0: +38.00", "map 1: −54.00"]
     assert {figure.axes[i].images[0].get_clim() for i in (1, 2, 4, 5)} == {(0, 15)}
 
 
