@@ -205,7 +205,7 @@ def train(
 
 
 def one_cycle(model: nn.Module, steps: int) -> tuple[SGD, OneCycleLR]:
-    """The optimiser and schedule of the course's recipe, for so many batches in the whole run.
+    """The optimiser and schedule that the kept network is trained with, for so many batches in the whole run.
 
     SGD whose learning rate rises to 0.1 for a third of the steps, then falls, with Nesterov momentum of 0.9 and weight
     decay of 5e-4. Lesson 4 explains each. Source: Smith and Topin 2018.
