@@ -10,6 +10,7 @@ What is here of browsers, pages and JupyterLab serves ``tests/browser`` too.
 """
 
 import functools
+import importlib
 import json
 import os
 import shutil
@@ -30,7 +31,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, sync_playwri
 
 from benchmarks.timing import keep, machine
 from helpers import data
-from helpers.lessons import lesson_01, lesson_02, lesson_03, lesson_04
+from helpers.lessons import lesson_03
 from helpers.lessons.explore import Explorer, script
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +78,19 @@ def standalone(explorers: Sequence[Explorer], dark: bool = False) -> str:
     )
 
 
+MADE_BY = {
+    "kernel": "lesson_01.kernel_explorer",
+    "pooling": "lesson_02.pooling_explorer",
+    "network": "lesson_03.network_explorer",
+    "descent": "lesson_04.descent_explorer",
+    "channels": "lesson_05.channel_explorer",
+    "map": "lesson_06.map_explorer",
+    "attribution": "lesson_07.attribution_explorer",
+    "dream": "lesson_08.dream_explorer",
+    "style": "lesson_09.style_explorer",
+}
+
+
 @functools.cache
 def make(name: str) -> Explorer:
     """An explorer as its lesson shows it; the one that trains gets a small training set."""
@@ -84,12 +98,8 @@ def make(name: str) -> Explorer:
         generator = torch.Generator().manual_seed(0)
         train_set = torch.rand(640, 1, 28, 28, generator=generator), torch.arange(640) % 10
         return lesson_03.training_explorer(train_set, data.fashion_mnist(train=False))
-    return {
-        "kernel": lesson_01.kernel_explorer,
-        "pooling": lesson_02.pooling_explorer,
-        "network": lesson_03.network_explorer,
-        "descent": lesson_04.descent_explorer,
-    }[name]()
+    lesson, function = MADE_BY[name].split(".")
+    return getattr(importlib.import_module(f"helpers.lessons.{lesson}"), function)()
 
 
 @contextmanager

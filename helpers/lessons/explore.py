@@ -7,6 +7,7 @@ which stands in the notebook's output. Either way it answers in the page, with o
 
 import base64
 import html
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import anywidget
 import numpy as np
 import torch
 import traitlets
+from PIL import Image
 from torch import Tensor
 
 from helpers import images
@@ -22,7 +24,10 @@ from helpers import images
 FOLDER = Path(__file__).parent
 
 SHARED = ["layers", "colors", "explore"]
-PARTS = {"lesson_03": [*SHARED, "pad", "network"]}
+PARTS = {
+    "lesson_03": [*SHARED, "pad", "network"],
+    **{f"lesson_0{number}": [*SHARED, "photos"] for number in range(5, 10)},
+}
 
 # In place of anywidget: mounts each explorer of a page on the data that stands beside it.
 MOUNT = """
@@ -81,6 +86,23 @@ class Explorer(anywidget.AnyWidget):
             cls._esm = module(cls.lesson)
         super().__init_subclass__(**options)
 
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        if type(self).answer is not Explorer.answer:
+            self.on_msg(lambda _widget, message, _buffers: self._reply(message))
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What a subclass replies when the page asks (``kernelOf`` in photos.js): numbers, texts, files as bytes."""
+        raise NotImplementedError
+
+    def _reply(self, message: dict[str, Any]) -> None:
+        files: list[bytes] = []
+        try:
+            reply = {"reply": _parted(self.answer(message["request"]), files)}
+        except Exception as error:  # the page says what it was; there is nobody else to catch it
+            files, reply = [], {"error": str(error) or type(error).__name__}
+        self.send({"to": message["to"], **reply}, files)
+
     def fragment(self) -> str:
         """The explorer for a page without a kernel: HTML that :func:`script` brings to life."""
         data = json.dumps(_encoded(self.content)).replace("</", "<\\/")
@@ -106,6 +128,16 @@ def _encoded(value: Any) -> Any:
     return [_encoded(part) for part in value] if isinstance(value, list | tuple) else value
 
 
+def _parted(value: Any, files: list[bytes]) -> Any:
+    """The value with each of its bytes replaced by their place in ``files``."""
+    if isinstance(value, bytes):
+        files.append(value)
+        return {"file": len(files) - 1}
+    if isinstance(value, dict):
+        return {name: _parted(part, files) for name, part in value.items()}
+    return [_parted(part, files) for part in value] if isinstance(value, list | tuple) else value
+
+
 def float_bytes(values: Tensor) -> bytes:
     """Numbers as float32 bytes, for ``floats`` in the module."""
     return values.detach().cpu().contiguous().numpy().astype("<f4").tobytes()
@@ -114,6 +146,14 @@ def float_bytes(values: Tensor) -> bytes:
 def image_bytes(image: Tensor) -> bytes:
     """Values in [0, 1] as 8-bit numbers, for ``bytes`` in the module."""
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous().numpy().tobytes()
+
+
+def image_file(image: Tensor, quality: int = 80) -> bytes:
+    """An image ``(3, H, W)`` or ``(1, H, W)`` as a WebP file, for ``decoded`` in the module."""
+    file = io.BytesIO()
+    pixels = (images.to_array(image) * 255).round().astype(np.uint8)
+    Image.fromarray(pixels).save(file, "webp", quality=quality, method=4)
+    return file.getvalue()
 
 
 def gray_photo(name: str, image: Tensor, rows: int = 200) -> dict[str, Any]:
