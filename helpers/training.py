@@ -165,18 +165,9 @@ def train(
     Raises:
         ValueError: batches or a model that nothing can be learned from, such as one whose weights are frozen.
     """
-    check_whole(1, epochs=epochs)
     check_seed(seed)
     check_number(maximum=1, label_smoothing=label_smoothing)
-    check_model(model)
-    if any(parameter.is_inference() or parameter.is_meta for parameter in model.parameters()):
-        raise ValueError("model was made under torch.inference_mode() or on the meta device: it cannot be trained")
-    try:
-        steps = epochs * len(batches)
-    except TypeError:
-        raise ValueError(
-            "batches must have a length, as a DataLoader or data.Batches has, to be gone through"
-        ) from None
+    steps = _batch_count(model, batches, epochs)
     history, start = History(), time.perf_counter()
     own_random_state = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
     with (
@@ -202,6 +193,20 @@ def train(
         except KeyboardInterrupt:
             history.interrupted = True
     return history
+
+
+def _batch_count(model: nn.Module, batches: SizedBatches, epochs: int) -> int:
+    """How many batches a run has, if it can be made at all."""
+    check_whole(1, epochs=epochs)
+    check_model(model)
+    if any(parameter.is_inference() or parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("model was made under torch.inference_mode() or on the meta device: it cannot be trained")
+    try:
+        return epochs * len(batches)
+    except TypeError:
+        raise ValueError(
+            "batches must have a length, as a DataLoader or data.Batches has, to be gone through"
+        ) from None
 
 
 def one_cycle(model: nn.Module, steps: int) -> tuple[SGD, OneCycleLR]:
