@@ -1,7 +1,8 @@
 # The course in targets; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help lab test book epub classroom bench ablation checkpoint pictures data execute check clean
+.PHONY: help lab test book epub classroom offline rehearsal matrix bench load ablation checkpoint atlas dreams maps pictures attribution data execute check clean
 
+PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # Root needs --allow-root, and has no browser to open; nor has a machine without a screen.
@@ -33,21 +34,49 @@ epub: $(READY) ## the same as one EPUB file, in book/_build/epub
 	@mkdir -p book/_build/epub_source
 	$(BIN)/sphinx-build -q -W --keep-going -b epub -d book/_build/epub_doctrees -c book book/_build/epub_source book/_build/epub
 
-classroom: $(READY) ## make the editions for a class, and a course for nbgrader: build/classroom
-	$(BIN)/python -m classroom.editions
+classroom: $(READY) ## make editions, quizzes and a course for nbgrader: build/classroom; SEED=… varies hidden cases
+	$(BIN)/python -m classroom.editions $(if $(SEED),--seed $(SEED))
+
+offline: book classroom data ## pack what a room without a network needs: build/offline; PLATFORMS="linux-x86_64 …"
+	$(BIN)/python -m classroom.offline $(if $(PLATFORMS),--platforms $(PLATFORMS)) $(if $(PYTHONS),--pythons $(PYTHONS))
+
+rehearsal: $(READY) ## install from build/offline where there is no network, and run two lessons
+	$(BIN)/python -m classroom.rehearsal
+
+matrix: $(READY) ## run the suite, or TESTS="…", with the oldest and the newest packages and each PYTHONS="…"
+	$(BIN)/python -m benchmarks.matrix $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(TESTS),--tests $(TESTS))
 
 bench: data ## time the course's code beside what people would use instead (about 25 minutes)
 	@$(BIN)/pip install --quiet -e ".[bench]"
 	$(BIN)/python -m benchmarks
+
+load: data ## let simulated students run a lesson on a JupyterHub here: USERS=20 LESSON=1 (up to 12 minutes)
+	@$(BIN)/pip install --quiet -e ".[hub]"
+	$(BIN)/python -m classroom.load --users $(or $(USERS),20) --lesson $(or $(LESSON),1) --record data/benchmark_load.json
 
 ablation: data ## repeat the experiment of lesson 4 (about 20 minutes)
 	$(BIN)/python -m benchmarks.ablation
 
 checkpoint: data ## train the network of lessons 5 to 7 again (a minute)
 	$(BIN)/python data/checkpoints/train.py
+	$(BIN)/python data/maps/draw.py # of what this network makes of the items
 
-pictures: $(READY) ## draw the course's own style pictures again
+atlas: $(READY) ## make the image of each channel of four layers again (about 15 minutes; goes on after an interrupt)
+	$(BIN)/python data/atlas/make.py
+
+dreams: $(READY) ## record the dreams of lesson 8's explorer again (a minute)
+	$(BIN)/python data/dreams/record.py
+
+maps: data ## draw the maps that lesson 6 opens with again (a minute)
+	$(BIN)/python data/maps/draw.py
+
+pictures: $(READY) ## draw the style images, paint lesson 9's paintings, put together the README's images (5 minutes)
 	$(BIN)/python data/images/draw.py
+	$(BIN)/python data/images/paint.py
+	PYTHONPATH=. $(BIN)/python data/images/readme.py
+
+attribution: $(READY) ## record what the explorer of lesson 7 shows (about seven minutes)
+	$(BIN)/python data/attribution/record.py
 
 data: $(READY) ## get and verify Fashion-MNIST
 	@$(BIN)/python -m helpers.data || echo "Lessons 1 and 2 run without Fashion-MNIST."
@@ -63,9 +92,4 @@ clean: ## remove the environment (data and notebooks stay)
 	rm -rf .venv
 
 $(READY): pyproject.toml
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; python3 is " + sys.version)'
-	python3 -m venv .venv || { rm -rf .venv; exit 1; }
-	@echo "Installing. On Linux PyTorch brings its CUDA libraries: 3.5 GB to fetch, 7 GB of disk, and"
-	@echo "a minute or two without a word after the download, while they are unpacked."
-	$(BIN)/pip install --quiet --progress-bar on -e ".[test,book]"
-	@touch $@
+	@$(PYTHON) setup_course.py

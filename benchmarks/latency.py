@@ -262,6 +262,12 @@ SWEEPS: list[tuple[str, str, str, Prepare]] = [
     ("network", "drawing", "drawing; ", lambda page: None),
     ("training", "pointing at the second layer", "32 maps of the second", lambda page: None),
     ("descent", "pointing at the map", "map of the surface", lambda page: None),
+    ("channels", "pointing at the photo", "photo, lit by", lambda page: None),
+    ("channels", "pointing at the maps", "maps of the", lambda page: None),
+    ("map", "pointing at 3,000 items", "map of 3,000", lambda page: None),
+    ("attribution", "pointing at the map", "map over the photo", lambda page: None),
+    ("dream", "the wipe", "photo left of the line", lambda page: None),
+    ("style", "the wipe", "left of the line the photo", lambda page: None),
 ]
 
 

@@ -47,11 +47,16 @@ def ours(task: str) -> Callable[[], object]:
         "saliency": lambda: attribution.saliency(model, photo, TARGET),
         "guided backpropagation": lambda: attribution.backpropagate(model, photo, TARGET, "guided"),
         "Grad-CAM": lambda: attribution.grad_cam(model, photo, TARGET, layer=LAYER),
+        "integrated gradients": lambda: attribution.integrated_gradients(model, photo, TARGET),
     }[task]
 
 
-def captums(task: str, at_once: int = 1, channels_last: bool = False) -> Callable[[], object]:
-    """Captum's way; for occlusion with so many patches at once, and with its photo in our order if wanted."""
+def captums(task: str, at_once: int | None = 1, channels_last: bool = False) -> Callable[[], object]:
+    """Captum's way, with its photo in our order if wanted.
+
+    For occlusion with so many patches at once, for integrated gradients with so many steps; None is Captum's default,
+    all of them.
+    """
     model, photo = network_and_photo()
     if channels_last:
         model, photo = (x.to(memory_format=torch.channels_last) for x in (model, photo))
@@ -60,6 +65,10 @@ def captums(task: str, at_once: int = 1, channels_last: bool = False) -> Callabl
     def grad_cam() -> torch.Tensor:
         maps = attr.LayerGradCam(model, model.get_submodule(LAYER)).attribute(photo, TARGET, relu_attributions=True)
         return attr.LayerAttribution.interpolate(maps, photo.shape[2:], "bilinear")
+
+    def integrate() -> torch.Tensor:
+        steps = {"n_steps": 50, "internal_batch_size": at_once}
+        return attr.IntegratedGradients(model).attribute(photo.clone(), target=TARGET, **steps)
 
     def occlude() -> torch.Tensor:
         with torch.no_grad():
@@ -70,6 +79,7 @@ def captums(task: str, at_once: int = 1, channels_last: bool = False) -> Callabl
         "saliency": lambda: attr.Saliency(model).attribute(photo.clone().requires_grad_(), TARGET),
         "guided backpropagation": lambda: attr.GuidedBackprop(model).attribute(photo.clone().requires_grad_(), TARGET),
         "Grad-CAM": grad_cam,
+        "integrated gradients": integrate,
     }[task]
 
 
@@ -91,7 +101,7 @@ def differences() -> dict[str, float]:
     """The largest difference between our result and Captum's, on the same photo in the same order in memory."""
     warnings.simplefilter("ignore")
     gaps = {}
-    for task in ("occlusion", "saliency", "guided backpropagation", "Grad-CAM"):
+    for task in ("occlusion", "saliency", "guided backpropagation", "Grad-CAM", "integrated gradients"):
         theirs = captums(task, channels_last=True)()
         gap = (ours(task)() - (theirs[:, :1] if task == "occlusion" else theirs)).abs().max()
         gaps[task] = gap.item()
@@ -110,6 +120,11 @@ def main() -> None:
     for task in ("saliency", "guided backpropagation", "Grad-CAM"):
         for way, make in ((COURSE, ours), ("Captum", captums)):
             results.append(alone(task, way, repeated, make, task, 30, {}))
+    results.append(alone("integrated gradients", COURSE, repeated, ours, "integrated gradients", 5, {}))
+    for at_once in (None, 1, 8):
+        way = f"Captum, {at_once or 'all 50'} steps at once"
+        options = {"at_once": at_once, "channels_last": True}
+        results.append(alone("integrated gradients", way, repeated, captums, "integrated gradients", 5, options))
     for way, make in ((COURSE, ours), ("openTSNE", open_tsne)):
         results.append(alone("t-SNE", way, repeated, make, "t-SNE", 1, {}))
     gaps = differences()

@@ -9,6 +9,7 @@ import hashlib
 import html
 import itertools
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -38,13 +39,13 @@ CARDS = (
     "Part of a cat's face",
     "Twenty garments in two rows",
     "Four contour maps with paths",
-    "A patch with coins",
-    "Two maps of 300 garments",
-    "The tower six times",
-    "The cat's face, dreamt",
-    "Twice the cup of coffee made of coloured glass",
+    "The atlas's images of four",
+    "Four maps of 300 items",
+    "The cat with a small cup of coffee in the lower right corner, four times",
+    "A round flower with many petals",
+    "A cup of coffee made of coloured glass, large",
 )
-NEEDS_KERNEL = "*This explorer computes in Python, so it moves in the notebook only. In the book, a still follows.*"
+NEEDS_SCRIPTS = "*This explorer moves in the notebook, and in the book as web pages.*"
 NOT_YET = "*This explorer was not stored with the lesson; it moves in the notebook.*"
 SOLUTION = "The solution"
 RESULT = "The result"
@@ -94,11 +95,9 @@ def shown(output: dict[str, Any], cell: dict[str, Any], folder: Path, alive: boo
     data = output.get("data", {})
     fragment = text_of(data.get("text/html", ""))
     if "data-explorer" in fragment:
-        return output | {"data": {"text/html": fragment}} if alive else markdown(NEEDS_KERNEL)
-    if "application/vnd.jupyter.widget-view+json" in data:  # an explorer with a kernel, or a progress bar
-        if "explorer(" not in cell["source"]:
-            return None
-        return markdown(NOT_YET if "Explorer(" in text_of(data.get("text/plain", "")) else NEEDS_KERNEL)
+        return output | {"data": {"text/html": fragment}} if alive else markdown(NEEDS_SCRIPTS)
+    if "application/vnd.jupyter.widget-view+json" in data:  # an explorer without its page, or a progress bar
+        return markdown(NOT_YET) if "explorer(" in cell["source"] else None
     if figure := figure_of(output):
         alt, content, kind = figure
         name = f"{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
@@ -207,8 +206,23 @@ def start(static: Path, suffix: str, network: str) -> str:
     text = (BOOK / "index.md").read_text(encoding="utf-8")
     cards = "".join(card(path, i, static, suffix) for i, path in enumerate(LESSONS))
     text = text.replace("{{ network }}", network)
+    text = text.replace("{{ elsewhere }}", elsewhere(os.environ.get("COURSE_URL", "")))
     text = text.replace("{{ lessons }}", f'<div class="cards">{cards}</div>')
     return text.replace("{{ documents }}", "\n".join(f"notebooks/{path.stem}" for path in NOTEBOOKS))
+
+
+def elsewhere(address: str) -> str:
+    """A paragraph on where the course runs without being installed; none for an address that is not on GitHub."""
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", address)
+    if not found:
+        return ""
+    page = f"{found[1]}/blob/main/notebooks/{START.name}"
+    colab = f"https://colab.research.google.com/github/{page}"
+    kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{page}"
+    return (
+        f"\n\nNothing to install: open the start page [on Colab]({colab}) or [on Kaggle]({kaggle}), put "
+        f"`%env COURSE_URL={address}` into a cell above the first one, and run both."
+    )
 
 
 def glossary() -> str:
@@ -270,6 +284,7 @@ def write(folder: Path, alive: bool = True) -> None:
     put(folder / "index.md", start(static, "html" if alive else "xhtml", network))
     put(folder / "glossary.md", glossary())
     put(folder / "questions.md", questions())
+    put(folder / "changes.md", (ROOT / "CHANGES.md").read_text(encoding="utf-8"))
     for path in NOTEBOOKS:
         put(folder / "notebooks" / path.name, json.dumps(page(path, folder / "notebooks", alive)))
     for name in ("readme_style.jpg", "draw.py"):

@@ -3,7 +3,8 @@
 - **student**: without solutions and claims;
 - **teacher**: both open, with notes on where readers stumble, what to ask and what to show;
 - **handout**: the exercises alone;
-- **nbgrader**: the same as assignments, in the folder structure that nbgrader works in.
+- **nbgrader**: the same as assignments, in the folder structure that nbgrader works in;
+- **quizzes**: for Moodle and Canvas, see :mod:`classroom.quizzes`.
 """
 
 import argparse
@@ -16,12 +17,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from classroom import quizzes
 from helpers import files
 from helpers.lessons import course
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parent / "build" / "classroom"
 NOTES = HERE / "notes.json"
+SETS = 3  # of cases that only grading tries
 POINTS, POINTS_HARDER = 10, 15  # of an exercise, and of one whose heading says that it is harder
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
@@ -66,20 +69,26 @@ def handout(notebook: Notebook) -> Notebook:
     return _with_cells(notebook, cells)
 
 
-def assignment(notebook: Notebook) -> Notebook:
-    """The handout as a source of nbgrader: solutions between its markers, checks that give points."""
+def assignment(notebook: Notebook, seed: int = 1) -> Notebook:
+    """The handout as a source of nbgrader: solutions between its markers, checks that give points.
+
+    Args:
+        notebook: a lesson.
+        seed: for the cases that only grading tries, of which there are three sets, from ``seed`` on.
+    """
     cells = _beginning(notebook)
     for task, stub, check, solution in _exercises(notebook):
         lesson, name = re.match(r"(\w+)\.check_(\w+)\(", check).groups()  # type: ignore[union-attr]
         points = POINTS_HARDER if "(harder)" in task[0]["source"].partition("\n")[0] else POINTS
         answer = {"grade": False, "solution": True, "locked": False, "grade_id": f"answer-{name}"}
         graded = {"grade": True, "solution": False, "locked": True, "grade_id": f"check-{name}", "points": points}
-        hidden = HIDDEN.format(lesson=lesson, check=check)
+        hidden = HIDDEN.format(lesson=lesson, check=check, first=seed, end=seed + SETS)
         cells += [*task, _code(_with_markers(stub, solution), answer), _code(f"{check}\n{hidden}", graded)]
     return _with_cells(notebook, cells)
 
 
 # In grading, the check runs once more in modules that are read anew: an answer may have replaced what it is judged by.
+# Then it runs with other numbers than the lesson shows: an answer may know the results of those by heart.
 HIDDEN = """### BEGIN HIDDEN TESTS
 import os
 import sys
@@ -87,9 +96,12 @@ import sys
 os.environ["NBGRADER_EXECUTION"] = "autograde"
 for name in [name for name in sys.modules if name.partition(".")[0] == "helpers"]:
     del sys.modules[name]
-from helpers.lessons import {lesson}
+from helpers.lessons import checking, {lesson}
 
 {check}
+for seed in range({first}, {end}):
+    with checking.other_cases(seed):
+        {check}
 ### END HIDDEN TESTS"""
 
 
@@ -167,14 +179,14 @@ def write(path: Path, notebook: Notebook) -> None:
     files.write(path, json.dumps(notebook, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
-def make(target: Path = TARGET) -> None:
-    """All editions of all lessons, in a folder that is made anew."""
+def make(target: Path = TARGET, seed: int = 1) -> None:
+    """All editions of all lessons, in a folder that is made anew; the seed is that of :func:`assignment`."""
     notes = json.loads(NOTES.read_text(encoding="utf-8"))
     editions: dict[str, Callable[[Notebook, Path], Notebook]] = {
         "student": lambda notebook, _: student(notebook),
         "teacher": lambda notebook, path: teacher(notebook, notes.get(path.name, {})),
         "handout": lambda notebook, _: handout(notebook),
-        "nbgrader/source": lambda notebook, _: assignment(notebook),
+        "nbgrader/source": lambda notebook, _: assignment(notebook, seed),
     }
     for name, edition in editions.items():
         shutil.rmtree(target / name, ignore_errors=True)
@@ -184,11 +196,16 @@ def make(target: Path = TARGET) -> None:
     for name in ("student", "teacher"):
         shutil.copy(course.START, target / name)
     shutil.copy(HERE / "nbgrader_config.py", target / "nbgrader")
+    shutil.rmtree(target / "quizzes", ignore_errors=True)
+    quizzes.make(target / "quizzes")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("target", nargs="?", type=Path, default=TARGET, help="folder (default: %(default)s)")
-    folder = parser.parse_args().target
-    make(folder)
-    print(f"The editions are in {folder}")
+    parser.add_argument("--seed", type=int, default=1, help="of the cases that only grading tries (default: 1)")
+    given = parser.parse_args()
+    if given.seed < 1:
+        parser.error(f"--seed must be 1 or more, not {given.seed}")
+    make(given.target, given.seed)
+    print(f"The editions are in {given.target}")

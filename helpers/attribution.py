@@ -2,11 +2,12 @@
 
 - :func:`occlusion` covers parts of the image with a patch; ``baselines`` is the colour of the patch.
 - :func:`backpropagate` follows a score back to the pixels; ``RULES`` are what the ReLUs on the way pass back.
-- :func:`saliency`, :func:`smooth_grad` and :func:`grad_cam` are made of gradients.
+- :func:`saliency`, :func:`smooth_grad`, :func:`integrated_gradients` and :func:`grad_cam` are made of gradients.
+- :func:`deletion_curve` and :func:`insertion_curve` measure what a map is worth.
 
-Each takes images ``(C, H, W)`` or ``(N, C, H, W)`` and gives maps of their size, for one or for N. The model comes back
-as it came: mode, gradients, flags and hooks. Arguments that mean the same as in Captum have its names. ``target`` is a
-class, a list of classes, one for each image, or None for the class that the model finds.
+Each takes images ``(C, H, W)`` or ``(N, C, H, W)`` and gives maps of their size, for one or for N; the curves take one
+image. The model comes back as it came: mode, gradients, flags and hooks. Arguments that mean the same as in Captum have
+its names. ``target`` is a class, a list of classes, one for each image, or None for the class that the model finds.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from helpers.arguments import check_choice, check_number, check_pair, check_whole
+from helpers.arguments import check_choice, check_number, check_pair, check_tensor, check_whole
 from helpers.bars import tqdm
 from helpers.hooks import ReLURule, Rule, gradients, inference, maps_of, recording, run_to
 from helpers.incremental import Windows
@@ -29,6 +30,7 @@ Index = int | tuple[int, ...]
 Target = Index | list[Index] | Tensor | None
 
 PATCHES_AT_ONCE = 96  # of an occlusion
+COPIES_AT_ONCE = 8  # of integrated gradients and of the curves; more of them take as long for each, and more memory
 
 # --- Covering parts of the image -------------------------------------------------------------------------------------
 
@@ -256,6 +258,49 @@ def smooth_grad(
     return mean[0] if single else mean
 
 
+def integrated_gradients(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target = None,
+    baselines: float | Tensor = 0.0,
+    *,
+    n_steps: int = 50,
+) -> Tensor:
+    """What each pixel contributes to the score, on a straight way from a baseline. Sundararajan, Taly and Yan 2017.
+
+    The mean gradient along the way, times the difference between image and baseline. All contributions sum to the score
+    of the image minus that of the baseline (completeness), up to an error that falls with the number of steps.
+
+    Args:
+        model, inputs, target: as in :func:`saliency`; None is the class of the image itself.
+        baselines: the image without information: one value, or a tensor that broadcasts to ``inputs``.
+        n_steps: gradients along the way, at the places and with the weights of Gauss and Legendre.
+
+    Returns:
+        The shape of ``inputs``, with signs.
+
+    Raises:
+        ValueError: no step, or baselines that do not broadcast to ``inputs`` or are not finite.
+    """
+    check_whole(1, 10_000, n_steps=n_steps)
+    batch, single = prepare(model, inputs)
+    batch, start = batch.detach(), _baseline(baselines, batch)
+    with inference(model), explained(model, batch):
+        indices = _indices(model(batch), target)
+    places, weights = (torch.as_tensor(x / 2).to(batch) for x in np.polynomial.legendre.leggauss(n_steps))
+    pieces = list(zip((places + 0.5).split(COPIES_AT_ONCE), weights.split(COPIES_AT_ONCE), strict=True))
+    means = []
+    for end, begin, index in zip(batch, start, indices, strict=True):
+        mean = torch.zeros_like(end, dtype=torch.promote_types(batch.dtype, torch.float32))
+        for part, weight in pieces:
+            points = begin + part.view(-1, 1, 1, 1) * (end - begin)
+            gradient = backpropagate(model, points, [index] * len(points))
+            mean += (weight.view(-1, 1, 1, 1).to(mean) * gradient.to(mean)).sum(dim=0)
+        means.append(mean.to(batch.dtype))
+    contributions = (batch - start) * torch.stack(means)
+    return contributions[0] if single else contributions
+
+
 def grad_cam(model: nn.Module, inputs: Tensor, target: Target = None, *, layer: str) -> Tensor:
     """Where a layer's maps speak for a class: their sum, each weighted with its mean gradient. Selvaraju et al. 2017.
 
@@ -279,7 +324,86 @@ def grad_cam(model: nn.Module, inputs: Tensor, target: Target = None, *, layer: 
     return heat[0] if single else heat
 
 
+# --- What a map is worth ---------------------------------------------------------------------------------------------
+
+
+def deletion_curve(
+    model: nn.Module,
+    image: Tensor,
+    heat: Tensor,
+    target: Index | None = None,
+    baselines: float | Tensor = 0.5,
+    *,
+    steps: int = 20,
+) -> Tensor:
+    """The score while pixels are covered, those with the largest values of a map first. Petsiuk, Das and Saenko 2018.
+
+    The faster it falls, the better the map has found what the score depends on.
+
+    Args:
+        model: maps ``(N, C, H, W)`` to logits ``(N, K)``.
+        image: one image, ``(C, H, W)``.
+        heat: its map, ``(H, W)`` or ``(1, H, W)``; pixels of equal value go from top left to bottom right.
+        target: as said above.
+        baselines: what covers a pixel: one value, or a tensor that broadcasts to the image, such as a blurred copy.
+        steps: in how many equal portions the pixels go.
+
+    Returns:
+        ``(steps + 1,)``: the score of the whole image, and after each portion; the last one is the baseline's.
+    """
+    return _curve(model, image, heat, target, baselines, steps, inserted=False)
+
+
+def insertion_curve(
+    model: nn.Module,
+    image: Tensor,
+    heat: Tensor,
+    target: Index | None = None,
+    baselines: float | Tensor = 0.5,
+    *,
+    steps: int = 20,
+) -> Tensor:
+    """The score while the pixels appear on the baseline, those with the largest values first; else as deletion.
+
+    The faster it rises, the better the map.
+    """
+    return _curve(model, image, heat, target, baselines, steps, inserted=True)
+
+
+def _curve(model, image, heat, target, baselines, steps, inserted) -> Tensor:
+    check_tensor((3,), image=image)
+    check_tensor((2, 3), heat=heat)
+    check_whole(1, image[0].numel(), steps=steps)
+    batch, _ = prepare(model, image)
+    if heat.numel() != image[0].numel() or heat.shape[-2:] != image.shape[1:]:
+        raise ValueError(f"heat must have a value for each pixel, {tuple(image.shape[1:])}, not {tuple(heat.shape)}")
+    start = _baseline(baselines, batch)
+    order = heat.flatten().to(batch.device).argsort(descending=True, stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device)
+    ends = torch.linspace(0, len(order), steps + 1, device=order.device).round()
+    scores = []
+    with inference(model), explained(model, batch):
+        (index,) = _indices(model(batch), target)
+        for part in ends.split(COPIES_AT_ONCE):
+            is_first = rank.view(1, 1, *heat.shape[-2:]) < part.view(-1, 1, 1, 1)
+            copies = torch.where(is_first == inserted, batch, start)
+            scores.append(model(copies)[(slice(None), *index)])
+    return torch.cat(scores)
+
+
 # --- What they share -------------------------------------------------------------------------------------------------
+
+
+def _baseline(baselines: float | Tensor, batch: Tensor) -> Tensor:
+    """The image without information for each image of a batch."""
+    with suppress(TypeError, ValueError, RuntimeError):  # what is no number at all, or of another shape
+        start = torch.as_tensor(baselines).detach().to(batch)
+        if start.isfinite().all() and torch.broadcast_shapes(start.shape, batch.shape) == batch.shape:
+            return start.expand_as(batch)
+    raise ValueError(
+        f"baselines must be a finite number, or a tensor that broadcasts to {tuple(batch.shape)}, not {baselines!r:.80}"
+    )
 
 
 def _differentiable(model: nn.Module, inputs: Tensor) -> tuple[Tensor, bool]:

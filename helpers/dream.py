@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from helpers import devices, images
 from helpers.arguments import check_choice, check_number, check_pair, check_seed, check_tensor, check_whole
 from helpers.bars import tqdm
 from helpers.devices import device_of, mixed_precision
-from helpers.hooks import ReLURule, dummy_input, gradients, inference, run_to, weight_of
+from helpers.hooks import ReLURule, dummy_input, gradients, inference, maps_of, run_to, weight_of
 from helpers.images import Source, resized, scaled, total_variation
 from helpers.models import check_size, is_large_enough
 from helpers.pretrained import network_of
@@ -31,6 +31,9 @@ OCTAVE_SCALE = 1.4  # from the size of each octave to that of the next
 ZOOM_SCALE = 1.04  # from each frame of a flight to the next
 GUIDE_SIZE = 224  # pixels of the longer side at most; each place of the dream is compared with each place of the guide
 BASES = ("pixels", "fourier")
+# In each column a colour direction of the photographs that come with the course, as long as photographs vary along it:
+# the eigenvectors of their pixels' covariance, times the root of its eigenvalue over the largest.
+COLOR_DIRECTIONS = ((0.0198, -0.3118, -0.6173), (-0.0775, 0.0993, -0.5589), (0.0561, 0.2473, -0.5538))
 
 Objective = Callable[[Tensor], Tensor]  # from a layer's maps to one number
 
@@ -99,6 +102,7 @@ def deep_dream(
     step_size: float = 0.015,
     jitter: int = 16,
     smoothing: float = 0.5,
+    photo_colors: bool = True,
     seed: int = 0,
     progress: bool = True,
 ) -> Tensor:
@@ -117,6 +121,8 @@ def deep_dream(
         step_size: of each step, the root mean square of the change of the pixel values.
         jitter: maximum number of pixels by which the image is shifted before each step, so that no grid shows.
         smoothing: standard deviation, in pixels, of the Gaussian that the gradient is blurred with; 0 for none.
+        photo_colors: whether each step changes colours along the directions in which those of photos vary, most of
+            all from dark to light; else red, green and blue each go their own way, and the dream becomes gaudy.
         seed: of the shifts.
         progress: whether to show a progress bar.
 
@@ -137,8 +143,9 @@ def deep_dream(
         dreamt = original = _started(model, layer, image)
         objective = _dream_objective(model, layer, channel, guide)
         sizes = _octave_sizes(model, layer, original, octaves)
+        colors = _colors() if photo_colors else torch.eye(3)
         ascent = _ascend(
-            _converted(model), layer, objective, original, sizes, steps, step_size, jitter, smoothing, seed
+            _converted(model), layer, objective, original, sizes, steps, step_size, jitter, smoothing, colors, seed
         )
         with suppress(KeyboardInterrupt):
             for dreamt in tqdm(ascent, total=steps * len(sizes), disable=not progress):  # noqa: B007
@@ -168,7 +175,7 @@ def zoom(
         for i in tqdm(range(frames), disable=not progress, unit="frame"):
             octaves, steps = (2, 2) if made else (4, 10)  # the first is a dream of its own
             sizes = _octave_sizes(model, layer, frame, octaves)
-            *_, dreamt = _ascend(fast, layer, half_squared_norm, frame, sizes, steps, 0.015, 16, 0.5, seed=i)
+            *_, dreamt = _ascend(fast, layer, half_squared_norm, frame, sizes, steps, 0.015, 16, 0.5, _colors(), seed=i)
             made.append(_carried(frame, dreamt, size)[0])
             larger = resized(made[-1], scaled(made[-1], ZOOM_SCALE))
             top, left = (round((large - small) / 2) for large, small in zip(larger.shape[1:], size, strict=True))
@@ -226,11 +233,16 @@ def _ascend(
     step_size: float,
     jitter: int,
     smoothing: float,
+    colors: Tensor,
     seed: int,
 ) -> Iterator[Tensor]:
-    """Gradient ascent at each size in turn: the image after each step."""
+    """Gradient ascent at each size in turn: the image after each step. What moves is the share of each of the colours.
+
+    For x = C w the gradient of w is Cᵀ times that of x, and a step of w moves x by C times that.
+    """
     from torchvision.transforms.functional import gaussian_blur  # takes a second
 
+    mixing = (colors @ colors.T).to(original.device)
     generator, dreamt = torch.Generator().manual_seed(seed), original
     for size in sizes:
         # In the other order of the axes a dream takes 1.9 times as long.
@@ -238,6 +250,7 @@ def _ascend(
         for _ in range(steps):
             down, right = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
             gradient = _gradient(model, layer, objective, dreamt.roll((down, right), dims=(2, 3)))
+            gradient = F.conv2d(gradient, mixing[:, :, None, None])
             if smoothing > 0:
                 radii = (min(math.ceil(2 * smoothing), n - 1) for n in (size[1], size[0]))  # what it can mirror
                 gradient = gaussian_blur(gradient, [2 * radius + 1 for radius in radii], smoothing)
@@ -267,8 +280,8 @@ def _carried(original: Tensor, dreamt: Tensor, size: Sequence[int]) -> Tensor:
 def maximize(
     model: nn.Module,
     layer: str,
-    channel: int | None = None,
-    unit: tuple[int, int] | None = None,
+    channel: int | Sequence[int] | None = None,
+    unit: tuple[int, int] | str | None = None,
     *,
     size: tuple[int, int] = (160, 160),
     basis: str = "fourier",
@@ -281,14 +294,17 @@ def maximize(
 ) -> Tensor:
     """An image that a layer, one channel or one unit is most active for: activation maximisation, from grey noise.
 
-    What is climbed is not the pixels but their logits, so that they stay within [0, 1]. Sources: Erhan et al. 2009 for
-    the idea, Olah et al. 2017 for the Fourier basis and the transformations.
+    What is climbed is not the pixels but their logits, so that they stay within [0, 1]. The layer's last ReLU passes
+    all of the gradient, so that a channel that is 0 everywhere at the beginning becomes active, too.
+    Sources: Erhan et al. 2009 for the idea, Olah et al. 2017 for the Fourier basis and the transformations.
 
     Args:
         model: any network that takes images in [0, 1].
         layer: one that gives maps ``(N, C, H, W)`` or scores ``(N, K)``.
-        channel: of the layer, or a class; by default all of them.
-        unit: row and column in the channel's map; by default the mean over all places.
+        channel: of the layer, or a class; by default all of them. Of several, each gets an image of its own, the same
+            as it gets alone.
+        unit: row and column in the channel's map, or ``"middle"`` for the 3 × 3 units there; by default the mean over
+            all places.
         size: rows and columns.
         basis: ``"pixels"``, or ``"fourier"`` for waves, of which the long ones are moved more than the short ones.
         transform: how much the image is turned, scaled and shifted at random before each step: with 1 up to 10
@@ -300,7 +316,7 @@ def maximize(
         progress: whether to show a progress bar.
 
     Returns:
-        ``(3, H, W)``.
+        ``(3, H, W)``, or ``(N, 3, H, W)`` for a list of N channels.
 
     Raises:
         ValueError: no such layer, channel, unit or basis, or an image that is too small for the layer, or too large.
@@ -311,35 +327,69 @@ def maximize(
     check_number(maximum=10, transform=transform)
     check_number(tv_weight=tv_weight, learning_rate=learning_rate)
     check_seed(seed)
-    grey, generator = dummy_input(model, (3, *size)), torch.Generator().manual_seed(seed)
-    check_size(model, [layer], grey)
-    image, active = grey.float() + 0.5, False
+    if isinstance(unit, str):
+        check_choice(["middle"], unit=unit)
+    channels = list(channel) if isinstance(channel, Sequence) else [channel]
+    black, generator = dummy_input(model, (3, *size)), torch.Generator().manual_seed(seed)
+    check_size(model, [layer], black)
+    shown = black.float().repeat(len(channels), 1, 1, 1) + 0.5
     with gradients(model), tqdm(total=steps, disable=not progress) as bar, suppress(KeyboardInterrupt):
+        fast = _converted(model)
         # In float32 whatever the model's precision: in half, Adam would divide by 0.
-        weights = _first_weights(basis, size, generator).to(grey.device).requires_grad_()
+        weights = _first_weights(basis, size, generator, len(channels)).to(black.device).requires_grad_()
         optimizer = torch.optim.Adam([weights], lr=learning_rate)
         for _ in range(steps):
-            shown = _from_basis(weights, basis, size)
-            seen = _transformed(shown, transform, generator).contiguous(memory_format=torch.channels_last)
-            with mixed_precision(seen.device), nullcontext() if active else ReLURule(_pass_to_inactive):
-                output = run_to(model, seen.to(grey.dtype), [layer])[layer]
-            activation = select_activation(output.float(), channel, unit).mean()
-            active = activation.item() != 0
-            value = activation - tv_weight * total_variation(shown)
+            image = _from_basis(weights, basis, size)
+            activation = _reached(fast, layer, _transformed(image, transform, generator), channels, unit)
+            value = activation - tv_weight * len(channels) * total_variation(image)
             (weights.grad,) = torch.autograd.grad(-value, weights)
             optimizer.step()
-            image = shown.detach()
+            shown = image.detach()
             bar.update()
-    return image[0]
+    return shown if isinstance(channel, Sequence) else shown[0]
 
 
-def _first_weights(basis: str, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    shape = (1, 3, *size) if basis == "pixels" else (1, 3, size[0], size[1] // 2 + 1, 2)
-    return 0.01 * torch.randn(shape, generator=generator, dtype=torch.float32)
+def _reached(
+    model: nn.Module, layer: str, image: Tensor, channels: Sequence, unit: tuple[int, int] | str | None
+) -> Tensor:
+    """The activations that the images ``(N, 3, H, W)`` are for, each image with its channel; summed, one number."""
+    image = image.contiguous(memory_format=torch.channels_last)
+    with mixed_precision(image.device), ReLURule(lambda gradient, positive: gradient * positive):
+        output = run_to(model, image, [layer])[layer].float()
+    _open_last_relus(output)
+    if unit == "middle":
+        top, left = ((n - 1) // 2 for n in maps_of({layer: output}, layer).shape[2:])
+        output = output[:, :, max(0, top - 1) : top + 2, max(0, left - 1) : left + 2]
+    place = unit if isinstance(unit, tuple) else None
+    each = zip(output.split(1), channels, strict=True)
+    return torch.stack([select_activation(one, channel, place).mean() for one, channel in each]).sum()
+
+
+def _open_last_relus(output: Tensor) -> None:
+    """Let the ReLUs with no weights between them and the output pass all of the gradient: their input is then climbed.
+
+    Else no gradient would come from a channel that is 0 everywhere.
+    """
+    nodes, met = [output.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in met or any(kind in node.name().lower() for kind in ("conv", "linear", "mm")):
+            continue
+        met.add(node)
+        if hasattr(node, "rule"):  # a ReLU under a ReLURule
+            node.rule = lambda gradient, _: gradient
+        else:
+            nodes += [following for following, _ in node.next_functions]
+
+
+def _first_weights(basis: str, size: tuple[int, int], generator: torch.Generator, count: int) -> Tensor:
+    shape = size if basis == "pixels" else (size[0], size[1] // 2 + 1, 2)
+    noise = 0.01 * torch.randn((3, *shape), generator=generator, dtype=torch.float32)
+    return torch.stack([noise] * count)  # the same for each
 
 
 def _from_basis(weights: Tensor, basis: str, size: tuple[int, int]) -> Tensor:
-    """The image ``(1, 3, H, W)`` that the learned numbers stand for: its logits, along the colours of photos."""
+    """The images ``(N, 3, H, W)`` that the learned numbers stand for: their logits, along the colours of photos."""
     if basis == "fourier":
         # Each wave is weighted by one over its frequency, as photos have it; a frequency is at least one per image.
         down = torch.fft.fftfreq(size[0], dtype=torch.float32)[:, None]
@@ -351,18 +401,7 @@ def _from_basis(weights: Tensor, basis: str, size: tuple[int, int]) -> Tensor:
 
 @functools.cache
 def _colors() -> Tensor:
-    """The colour directions of photographs, ``(3, 3)``, one in each column, as long as photographs vary along them."""
-    photos = ("astronaut", "chelsea", "china", "coffee", "flower")
-    pixels = torch.cat([images.sample(name).flatten(1) for name in photos], dim=1)
-    values, vectors = torch.linalg.eigh(pixels.cov())
-    return vectors * (values / values.max()).sqrt()
-
-
-def _pass_to_inactive(gradient: Tensor, positive: Tensor) -> Tensor:
-    # Where a ReLU gives 0 no gradient passes back, and an inactive unit would never become active. So while nothing is
-    # active, what would raise a ReLU's input passes; "raise" is negative here, since the objective's negative is
-    # followed down. Source: Olah et al. 2017.
-    return gradient * (positive | (gradient < 0))
+    return torch.tensor(COLOR_DIRECTIONS, dtype=torch.float32)
 
 
 def _transformed(image: Tensor, amount: float, generator: torch.Generator) -> Tensor:
@@ -374,5 +413,5 @@ def _transformed(image: Tensor, amount: float, generator: torch.Generator) -> Te
     cosine, sine = factor * math.cos(angle), factor * math.sin(angle)
     height, width = image.shape[2:]
     rows = [[cosine, -sine * height / width, 16 * right / width], [sine * width / height, cosine, 16 * down / height]]
-    grid = F.affine_grid(image.new_tensor([rows]), list(image.shape), align_corners=False)
-    return F.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
+    grid = F.affine_grid(image.new_tensor([rows]), [1, *image.shape[1:]], align_corners=False)
+    return F.grid_sample(image, grid.expand(len(image), -1, -1, -1), padding_mode="reflection", align_corners=False)

@@ -111,7 +111,7 @@ def strongest_patches(
             raise ValueError(f"channels must lie in 0 to {maps.shape[1] - 1}, not {wrong[0]}")
         strongest.append(torch.stack(maps[:, channels].flatten(2).double().max(dim=2)).cpu())
     values, places = torch.cat(strongest, dim=1)  # each (N, channels)
-    field, found = _fields(model, layer, images.shape[1:]), []
+    field, found = receptive_fields(model, layer, images.shape[1:]), []
     for n, channel in enumerate(channels):
         best = values[:, n].topk(min(count, len(images)))
         units = [divmod(int(place), maps.shape[3]) for place in places[best.indices, n]]
@@ -138,11 +138,13 @@ def receptive_field(
     Returns:
         top, left, height, width, within the image.
     """
-    return _fields(model, layer, input_shape)(unit, channel)
+    return receptive_fields(model, layer, input_shape)(unit, channel)
 
 
-def _fields(model: nn.Module, layer: str, input_shape: Sequence[int]) -> Callable[[tuple[int, int], int | None], Box]:
-    """The receptive field of any unit of a layer, from one forward pass with :class:`_Reach` in place of pixels."""
+def receptive_fields(
+    model: nn.Module, layer: str, input_shape: Sequence[int]
+) -> Callable[[tuple[int, int], int | None], Box]:
+    """A function that gives :func:`receptive_field` for any unit and channel, from one forward pass for all of them."""
     is_shape = isinstance(input_shape, Sequence) and [type(n) for n in input_shape] == [int] * 3
     if not is_shape or math.prod(input_shape[1:]) > MAX_PIXELS:
         raise ValueError(f"input_shape is (C, H, W), {MAX_PIXELS:,} pixels at most, not {input_shape!r:.60}")

@@ -10,7 +10,7 @@ import importlib.util
 import io
 import pickle
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,43 +31,43 @@ class Network:
 
     Attributes:
         dream_layer: to dream with (lesson 8): it has patterns rather than edges, and not yet whole objects.
-        content_layers: whose maps are compared with the content's (lesson 9).
-        style_layers: whose Gram matrices are compared with the style's (lesson 9).
+        content_layers: whose maps are compared with the content's, and how much each counts (lesson 9).
+        style_layers: whose Gram matrices are compared with the style's, likewise (lesson 9).
         normalization: mean and standard deviation of red, green and blue, as it was trained.
     """
 
     dream_layer: str
-    content_layers: tuple[str, ...]
-    style_layers: tuple[str, ...]
+    content_layers: Mapping[str, float]
+    style_layers: Mapping[str, float]
     normalization: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
 
 
 NETWORKS = {
     EMBEDDED: Network(
         dream_layer="features.7",
-        content_layers=("features.7",),
-        style_layers=("features.1", "features.3", "features.4", "features.6", "features.7"),
+        content_layers={"features.9": 1},
+        style_layers={"features.1": 1, "features.4": 1, "features.7": 2, "features.9": 2, "features.10": 1},
         normalization=((0.0,) * 3, (1.0,) * 3),  # its weights contain it
     ),
     "vgg16": Network(
         dream_layer="features.22",
-        content_layers=("features.20",),
-        style_layers=("features.1", "features.6", "features.11", "features.18", "features.25"),
+        content_layers={"features.20": 1},
+        style_layers={"features.1": 1, "features.6": 1, "features.11": 1, "features.18": 1, "features.25": 1},
     ),
     "vgg19": Network(
         dream_layer="features.25",
-        content_layers=("features.22",),
-        style_layers=("features.1", "features.6", "features.11", "features.20", "features.29"),
+        content_layers={"features.22": 1},
+        style_layers={"features.1": 1, "features.6": 1, "features.11": 1, "features.20": 1, "features.29": 1},
     ),
     "resnet18": Network(
         dream_layer="layer3.0",
-        content_layers=("layer3.0",),
-        style_layers=("relu", "layer1.0", "layer1.1", "layer2.0", "layer2.1"),
+        content_layers={"layer3.0": 1},
+        style_layers={"relu": 1, "layer1.0": 1, "layer1.1": 1, "layer2.0": 1, "layer2.1": 1},
     ),
     "googlenet": Network(
         dream_layer="inception4c",
-        content_layers=("inception4a",),
-        style_layers=("conv1", "conv3", "inception3a", "inception3b", "inception4a"),
+        content_layers={"inception4a": 1},
+        style_layers={"conv1": 1, "conv3": 1, "inception3a": 1, "inception3b": 1, "inception4a": 1},
         normalization=((0.5,) * 3, (0.5,) * 3),
     ),
 }

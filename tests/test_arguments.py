@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import arguments, attribution, dream, features, filters, hooks, models, plotting, style
+from helpers import arguments, atlas, attribution, dream, features, filters, hooks, models, plotting, style
 from helpers.lessons import lesson_01, lesson_06, lesson_07, lesson_08
 
 MODEL = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3))
-PHOTO, MAPS, LABELS = torch.rand(3, 12, 12), torch.rand(1, 4, 6, 6), torch.zeros(6, dtype=torch.long)
+PHOTO, MAPS = torch.rand(3, 12, 12), torch.rand(1, 4, 6, 6)
 SHORT = {"steps": 1, "progress": False}
 
 
@@ -73,22 +73,12 @@ CALLS = {
     "dropout": each(lambda p: models.FashionNet(dropout=p), None, -0.1, 1.5, "a"),
     "count": each(plotting.axes_grid, 0, -1, None, 1.5),
     "columns": each(lambda columns: plotting.image_grid([PHOTO], columns=columns), -1, 1.5, "a"),
-    "images": [
-        *each(lambda x: lesson_06.collage(x, torch.rand(2, 2)), PHOTO, None),
-        lambda: plotting.image_grid([PHOTO[:, :0]]),
-    ],
-    "places": each(lambda p: lesson_06.collage(MAPS, p), torch.rand(2, 2), torch.rand(1, 2) * math.nan, None),
-    "width": each(lambda w: lesson_06.collage(MAPS, torch.rand(1, 2), w), 0, -5, 3, 1.5),
-    "the number of items": [
-        lambda: lesson_06.neighbor_explorer(torch.rand(6, 1, 28, 28), LABELS, torch.rand(6, 3), {})
-    ],
-    "photo": [
-        *each(lesson_07.attribution_explorer, "cat", None),
-        *each(lesson_08.dream_explorer, "cat", None),
-        *each(lambda x: lesson_01.brightness_along(x, 1), PHOTO, None),
-    ],
-    "method": each(lambda m: lesson_07.attribution_explorer(method=m), "Occlusion", None),
-    "layer": each(lambda layer: lesson_08.dream_explorer(layer=layer), "features.0", None),
+    "images": [lambda: plotting.image_grid([PHOTO[:, :0]])],
+    "places": each(lambda p: lesson_06.on_grid(p, 1, 2), torch.rand(2, 3), torch.rand(2, 2) * math.nan, None),
+    "rows": each(lambda n: lesson_06.on_grid(torch.rand(4, 2), n, 2), 0, -2, 3, 1.5),
+    "item must": each(lesson_06.map_explorer, -1, 3_000, 1.5, "a"),
+    "photo": each(lambda x: lesson_01.brightness_along(x, 1), PHOTO, None),
+    "layer": each(atlas.sheet, "features.0", None),
     "heat": [lambda: lesson_07.overlay(PHOTO, None)],
     "frames": each(lambda frames: lesson_08.show_animation(frames, "x"), [], [PHOTO, PHOTO[:, 1:]]),
     "milliseconds": each(lambda n: lesson_08.show_animation([PHOTO], "x", n), 0, -1, "a"),

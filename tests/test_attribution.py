@@ -15,6 +15,7 @@ METHODS = {
     "occlusion": lambda model, x, target: attribution.occlusion(model, x, target, (9, 9), (6, 6), progress=False),
     "saliency": attribution.saliency,
     "smooth_grad": lambda model, x, target: attribution.smooth_grad(model, x, target, nt_samples=2),
+    "integrated_gradients": lambda model, x, target: attribution.integrated_gradients(model, x, target, n_steps=2),
     "deconvnet": lambda model, x, target: attribution.backpropagate(model, x, target, "deconvnet"),
     "guided": lambda model, x, target: attribution.backpropagate(model, x, target, "guided"),
 }
@@ -468,3 +469,113 @@ def test_rules_for_relus_are_refused_for_other_activations(activation):
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), activation(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ValueError, match=f"has {activation.__name__.lower()}"):
         attribution.backpropagate(model, torch.rand(3, 9, 9), 0, "guided")
+
+
+# --- Integrated gradients, deletion and insertion ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_steps", [1, 7, 20])
+def test_integrated_gradients_equal_captums(asked, n_steps):
+    model, x, target, _ = asked
+    for baseline in (0.0, 0.5, x.mean(dim=(2, 3), keepdim=True)):
+        given = baseline if isinstance(baseline, float) else baseline.expand_as(x)
+        expected = captums(attr.IntegratedGradients(model), x, target=target, baselines=given, n_steps=n_steps)
+        assert expected.abs().max() > 1e-3
+        ours = attribution.integrated_gradients(model, x, target, baseline, n_steps=n_steps)
+        assert torch.allclose(ours, expected, atol=1e-8)
+
+
+def test_all_contributions_sum_to_the_difference_of_the_scores(asked):
+    model, x, target, _ = asked
+    with torch.no_grad():
+        scores, empty = model(x), model(torch.full_like(x, 0.3))
+    difference = torch.stack([(scores - empty)[i, t] for i, t in enumerate(target)])
+    gaps = [
+        (attribution.integrated_gradients(model, x, target, 0.3, n_steps=n).sum(dim=(1, 2, 3)) - difference).abs()
+        for n in (3, 60)
+    ]
+    assert (gaps[1] < 0.02 * difference.abs()).all()
+    assert gaps[1].mean() < gaps[0].mean()
+
+
+class Product(nn.Module):
+    """The product of two pixels, of which each contributes half, and a third one that does not count."""
+
+    def forward(self, x):
+        return (x[:, 0, 0, 0] * x[:, 0, 0, 1])[:, None]
+
+
+def test_each_factor_of_a_product_contributes_half():
+    contributions = attribution.integrated_gradients(Product(), torch.tensor([[[3.0, 4.0, 5.0]]]), 0, n_steps=2)
+    assert contributions.flatten().tolist() == pytest.approx([6, 6, 0])
+    from_one = attribution.integrated_gradients(Product(), torch.tensor([[[3.0, 4.0, 5.0]]]), 0, 1.0, n_steps=2)
+    assert from_one.flatten().tolist() == pytest.approx([5, 6, 0])  # (3 − 1) · 2.5 and (4 − 1) · 2
+
+
+def brightness():
+    """A class score that is the sum of all pixels, each with a weight."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 2, bias=False))
+    model[1].weight.data = torch.tensor([[4.0, 1, 0, 2, 0, 0], [0, 0, 0, 0, 0, 1]])
+    return model, torch.ones(1, 2, 3)
+
+
+def test_pixels_go_and_come_in_the_order_of_the_map():
+    model, image = brightness()
+    heat = model[1].weight.data[0].view(2, 3)
+    for given in (heat, heat[None]):
+        deletion = attribution.deletion_curve(model, image, given, 0, 0.0, steps=6)
+        assert deletion.tolist() == [7, 3, 1, 0, 0, 0, 0]
+        insertion = attribution.insertion_curve(model, image, given, 0, 0.0, steps=6)
+        assert insertion.tolist() == [0, 4, 6, 7, 7, 7, 7]
+    worst = attribution.deletion_curve(model, image, -heat, 0, 0.0, steps=3)
+    assert worst.tolist() == [7, 7, 6, 0]
+    assert attribution.deletion_curve(model, image, -heat, None, 0.5, steps=3).tolist() == [7, 7, 6.5, 3.5]
+
+
+def test_equal_pixels_go_from_top_left_to_bottom_right():
+    model, image = brightness()
+    flat = attribution.deletion_curve(model, image, torch.zeros(2, 3), 0, 0.0, steps=6)
+    assert flat.tolist() == [7, 3, 2, 2, 0, 0, 0]
+
+
+def test_a_curve_equals_a_loop_and_its_ends_are_the_image_and_the_baseline():
+    model, photo = pretrained.load(), images.square(images.sample("coffee"), 64)
+    heat, blurred = torch.rand(64, 64), photo.mean(dim=(1, 2), keepdim=True).expand_as(photo)
+    curves = [
+        curve(model, photo, heat, 967, blurred, steps=10)
+        for curve in (attribution.deletion_curve, attribution.insertion_curve)
+    ]
+    order = heat.flatten().argsort(descending=True)
+    for step in (0, 3, 10):
+        gone = torch.zeros(64 * 64, dtype=torch.bool)
+        gone[order[: round(step * 409.6)]] = True
+        for curve, mask in zip(curves, (gone, ~gone), strict=True):
+            copy = torch.where(mask.view(64, 64), blurred, photo)
+            with torch.no_grad():
+                assert curve[step] == pytest.approx(model(copy[None])[0, 967].item(), abs=1e-3)
+    assert curves[0][0] == pytest.approx(curves[1][-1].item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("baselines", [torch.nan, "a", None, torch.rand(3, 5, 5), torch.rand(2, 3, 64, 64)])
+def test_a_baseline_is_an_image(baselines):
+    model, photo = pretrained.load(), torch.rand(3, 64, 64)
+    for call in (
+        lambda: attribution.integrated_gradients(model, photo, 0, baselines),
+        lambda: attribution.deletion_curve(model, photo, photo[0], 0, baselines),
+    ):
+        with pytest.raises(ValueError, match=r"^baselines must be a finite number, or a tensor that broadcasts to"):
+            call()
+
+
+def test_a_curve_names_what_was_given():
+    model, photo = pretrained.load(), torch.rand(3, 64, 64)
+    with pytest.raises(ValueError, match=r"heat must have a value for each pixel, \(64, 64\), not \(64, 63\)"):
+        attribution.deletion_curve(model, photo, photo[0, :, 1:], 0)
+    with pytest.raises(ValueError, match="heat must have a value for each pixel"):
+        attribution.insertion_curve(model, photo, photo, 0)
+    with pytest.raises(ValueError, match="image must be a tensor of floating-point numbers with 3 axes"):
+        attribution.insertion_curve(model, photo[None], photo[0], 0)
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1"):
+        attribution.deletion_curve(model, photo, photo[0], 0, steps=0)
+    with pytest.raises(ValueError, match="n_steps must be a whole number of at least 1"):
+        attribution.integrated_gradients(model, photo, 0, n_steps=0)

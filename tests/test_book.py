@@ -180,7 +180,7 @@ def test_an_explorer_is_shown_by_its_html_and_any_other_widget_is_not(tmp_path):
     alive = {"output_type": "execute_result", "data": widget | {"text/html": ["<div data-explorer>", "</div>"]}}
     cell = {"source": "lesson_01.kernel_explorer()"}
     assert pages.shown(alive, cell, tmp_path, True)["data"] == {"text/html": "<div data-explorer></div>"}
-    for output, is_alive, note in ((alive, False, pages.NEEDS_KERNEL), ({"data": widget}, True, pages.NOT_YET)):
+    for output, is_alive, note in ((alive, False, pages.NEEDS_SCRIPTS), ({"data": widget}, True, pages.NOT_YET)):
         assert pages.shown(output, cell, tmp_path, is_alive)["data"] == {"text/markdown": note}
     progress_bar = {"data": widget | {"text/plain": "  0%|"}}
     assert pages.shown(progress_bar, {"source": "train(net)"}, tmp_path, True) is None

@@ -13,7 +13,8 @@ from torchvision.transforms.functional import InterpolationMode, affine, center_
 
 from helpers import devices, dream, images, pretrained
 from helpers.features import receptive_field
-from helpers.hooks import inference, run_to
+from helpers.hooks import ReLURule, inference, run_to
+from helpers.hooks import gradients as hooks_gradients
 
 QUIET = {"progress": False}
 
@@ -104,18 +105,37 @@ def test_one_step_raises_the_objective_and_a_run_multiplies_it(network, photo):
     assert strength(network, dream.deep_dream(network, photo, **QUIET)) > 5 * strength(network, photo)
 
 
-@pytest.mark.parametrize("smoothing", [0, 0.5, 1.7])
-def test_one_octave_is_the_plain_loop(network, photo, float32, smoothing):
-    image = photo[None]
+@pytest.mark.parametrize(("smoothing", "photo_colors"), [(0, False), (0.5, False), (1.7, True), (0, True)])
+def test_one_octave_is_the_plain_loop(network, photo, float32, smoothing, photo_colors):
+    image, axes = photo[None], torch.tensor(dream.COLOR_DIRECTIONS) if photo_colors else torch.eye(3)
     for _ in range(3):
         pixels = image.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(run_to(network, pixels, ["features.6"])["features.6"].square().sum(), pixels)
+        gradient = torch.einsum("ce,de,ndhw->nchw", axes, axes, gradient)
         if smoothing:
             gradient = gaussian_blur(gradient, 2 * math.ceil(2 * smoothing) + 1, smoothing)
         image = (image + 0.01 * gradient / gradient.square().mean().sqrt()).clamp(0, 1)
     options = {"octaves": 1, "steps": 3, "jitter": 0, "smoothing": smoothing, "step_size": 0.01}
-    dreamt = dream.deep_dream(network, photo, "features.6", **options, **QUIET)
+    dreamt = dream.deep_dream(network, photo, "features.6", photo_colors=photo_colors, **options, **QUIET)
     torch.testing.assert_close(dreamt, image[0], atol=1e-3, rtol=0)
+
+
+def test_the_colour_axes_are_those_of_photos():
+    photos = [images.sample(name).flatten(1) for name in ("astronaut", "chelsea", "china", "coffee", "flower")]
+    variances, axes = torch.linalg.eigh(torch.cat(photos, dim=1).cov())
+    expected = axes * (variances / variances.max()).sqrt()
+    found = torch.tensor(dream.COLOR_DIRECTIONS)
+    torch.testing.assert_close(found @ found.T, expected @ expected.T, atol=5e-4, rtol=0)
+    torch.testing.assert_close(found.norm(dim=0), expected.norm(dim=0), atol=5e-4, rtol=0)
+
+
+def test_photo_colors_change_colours_as_photos_vary(network, photo):
+    def main_share(image):
+        variances = torch.linalg.eigvalsh(image.flatten(1).cov())
+        return (variances[-1] / variances.sum()).item()
+
+    own, gaudy = (dream.deep_dream(network, photo, photo_colors=c, **QUIET) - photo for c in (True, False))
+    assert main_share(own) > 0.85 > 0.7 > main_share(gaudy)
 
 
 def test_jitter_puts_the_gradient_back_where_it_came_from(float32):
@@ -301,6 +321,70 @@ def test_a_unit_is_where_it_is(network):
     assert changed[top : top + height, left : left + width].sum() == changed.sum()
 
 
+def test_several_channels_get_what_each_gets_alone(network):
+    options = {"size": (48, 64), "steps": 3, "tv_weight": 10.0, **QUIET}
+    together = dream.maximize(network, "features.6", [7, 200, 7], **options)
+    assert together.shape == (3, 3, 48, 64)
+    for image, channel in zip(together, (7, 200, 7), strict=True):
+        alone = dream.maximize(network, "features.6", channel, **options)
+        torch.testing.assert_close(image, alone, atol=0.02, rtol=0)
+    assert (together[0] - together[1]).abs().max() > 0.05
+    with pytest.raises(ValueError, match=r"gives \(256, .*no \(256,\)"):
+        dream.maximize(network, "features.6", [7, 256], **options)
+
+
+def test_the_middle_is_the_units_there(network):
+    options = {"size": (96, 160), "basis": "pixels", "transform": 0, "steps": 60, **QUIET}
+    found = dream.maximize(network, "features.4", 3, "middle", **options)
+    with inference(network):
+        rows, columns = run_to(network, found[None], ["features.4"])["features.4"].shape[2:]
+    boxes = [
+        receptive_field(network, "features.4", (3, 96, 160), ((rows - 1) // 2 + i, (columns - 1) // 2 + j), 3)
+        for i in (-1, 1)
+        for j in (-1, 1)
+    ]
+    top, left = boxes[0][:2]
+    bottom, right = boxes[-1][0] + boxes[-1][2], boxes[-1][1] + boxes[-1][3]
+    changed = (found - found.median()).abs().amax(0) > 0.1
+    assert changed.sum() > 100
+    assert changed[top:bottom, left:right].sum() == changed.sum()
+    assert changed[top : top + 8, left:right].any()
+    assert changed[bottom - 8 : bottom, left:right].any()
+    with pytest.raises(ValueError, match="unit must be one of middle"):
+        dream.maximize(network, "features.4", 3, "center", **options)
+    with pytest.raises(ValueError, match="layer must give maps"):
+        dream.maximize(nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 7, 4)), "1", 2, "middle", size=(6, 7), **QUIET)
+
+
+@pytest.mark.parametrize("layer", ["features.3", "features.12", "features.3.squeeze"])
+def test_what_is_climbed_is_the_input_of_the_last_relus(network, photo, layer):
+    """And of these alone: ReLUs before a convolution pass back what they should."""
+    gradients, fire = [], network.get_submodule(layer.removesuffix(".squeeze"))
+    with hooks_gradients(network), ReLURule(lambda gradient, positive: gradient * positive):
+        x = photo[None].clone().requires_grad_()
+        output = run_to(network, x, [layer])[layer]
+        dream._open_last_relus(output)
+        gradients += torch.autograd.grad(output.sum(), x)
+    with hooks_gradients(network):
+        x = photo[None].clone().requires_grad_()
+        squeezed = run_to(network, x, [f"{layer.removesuffix('.squeeze')}.squeeze"]).popitem()[1]
+        if not layer.endswith("squeeze"):
+            squeezed = squeezed.relu()
+            squeezed = torch.cat([fire.expand1x1(squeezed), fire.expand3x3(squeezed)], dim=1)
+        gradients += torch.autograd.grad(squeezed.sum(), x)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3 * gradients[1].abs().max().item())
+
+
+def test_a_sleeping_channel_of_the_last_layer_wakes(network):
+    made = dream.maximize(network, "features.12", [5, 173, 509], "middle", size=(96, 96), steps=60, **QUIET)
+    with inference(network):
+        maps = run_to(network, torch.cat([torch.full((1, 3, 96, 96), 0.5), made]), ["features.12"])["features.12"]
+    means = maps[:, [5, 173, 509]].mean((2, 3))
+    assert means[0].max() == 0
+    assert means[1:].diag().min() > 30
+    assert torch.equal(means[1:].argmax(0), torch.arange(3))
+
+
 def test_a_class_is_a_channel():
     torch.manual_seed(0)
     scores = nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 7, 4))
@@ -315,7 +399,7 @@ def test_an_inactive_unit_becomes_active():
     with torch.no_grad():
         conv.bias.fill_(-1 - 0.5 * conv.weight.sum())  # below zero on grey, with some noise too
     inactive = nn.Sequential(conv, nn.ReLU(inplace=True))
-    options = {"size": (6, 6), "transform": 0, "learning_rate": 0.3, **QUIET}
+    options = {"size": (5, 5), "transform": 0, "learning_rate": 0.3, **QUIET}
     before, after = (inactive(dream.maximize(inactive, "1", 0, steps=steps, **options)[None]) for steps in (1, 100))
     assert before.max() == 0
     assert after.mean() > 0.1

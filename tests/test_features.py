@@ -232,6 +232,18 @@ def test_receptive_field_of_a_channel_is_that_of_its_branch(layer):
     assert boxes[1][2] > boxes[0][2]
 
 
+def test_one_pass_gives_the_fields_of_all_units():
+    model = torchvision_models.squeezenet1_1()
+    field = features.receptive_fields(model, "features.4", SHAPE)
+    for unit, channel in (((0, 0), 0), ((3, 2), 127), ((5, 4), None)):
+        assert field(unit, channel) == features.receptive_field(model, "features.4", SHAPE, unit, channel)
+        assert field(unit, channel) == box_that_reaches(
+            model, "features.4", SHAPE, *unit, slice(None) if channel is None else channel
+        )
+    with pytest.raises(ValueError, match="no unit"):
+        field((99, 0), 0)
+
+
 def test_receptive_field_agrees_with_lesson_2_inside_the_picture():
     model = nn.Sequential(nn.Conv2d(1, 1, 5, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(1, 1, 3, dilation=2))
     field = filters.receptive_field([(5, 2), (3, 2), (5, 1)])

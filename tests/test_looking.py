@@ -1,8 +1,17 @@
-"""The benchmark of looking into networks: the record that is kept."""
+"""The benchmark of looking into networks: what it compares, and the record that is kept."""
 
 import json
 
+import pytest
+
 from benchmarks import looking
+
+
+@pytest.mark.parametrize("task", ["saliency", "guided backpropagation", "Grad-CAM", "integrated gradients"])
+def test_both_ways_give_the_same(task):
+    theirs = looking.captums(task, channels_last=True)()
+    assert theirs.abs().max() > 0.01
+    assert (looking.ours(task)() - theirs).abs().max() < 2e-3 * theirs.abs().max()
 
 
 def test_the_record_that_is_kept_says_how_it_was_made():

@@ -33,7 +33,7 @@ def test_environment_and_pyproject_name_the_same_packages():
 FLOORS = [
     {"arguments", "bars", "files"},
     {"images", "filters", "hooks", "devices"},
-    {"data", "models", "pretrained", "incremental"},
+    {"data", "models", "pretrained", "incremental", "atlas"},
     {"training", "features", "attribution", "dream", "style"},
     {"plotting"},
 ]

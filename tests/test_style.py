@@ -1,6 +1,7 @@
 """Style transfer, against loops, autograd-free formulas and what must hold for any image."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,40 @@ def test_colours_are_kept_and_the_luma_where_it_fits(seed):
     torch.testing.assert_close(images.to_gray(mixed)[inside], wanted[inside])
 
 
+def moments(image):
+    colors = image.flatten(1).double()
+    return colors.mean(dim=1), torch.cov(colors, correction=0)
+
+
+@given(seed=st.integers(0, 200))
+@settings(deadline=None, max_examples=20)
+def test_a_palette_is_a_mean_and_a_covariance(seed):
+    generator = torch.Generator().manual_seed(seed)
+    photo = 0.4 + 0.2 * torch.rand(3, 9, 11, generator=generator)
+    example = 0.45 + 0.1 * torch.rand(3, 8, 20, generator=generator) * torch.rand(3, 1, 1, generator=generator)
+    tinted = style.with_palette_of(photo, example)
+    for found, wanted in zip(moments(tinted), moments(example), strict=True):
+        torch.testing.assert_close(found, wanted, atol=2e-4, rtol=0.02)
+
+
+def test_a_palette_changes_colors_as_little_as_may_be(photo, painting):
+    torch.testing.assert_close(style.with_palette_of(photo, photo), photo, atol=1e-4, rtol=0)
+    tinted = style.with_palette_of(photo, painting)
+    assert 0 <= tinted.min() <= tinted.max() <= 1
+    light, dark = images.to_gray(tinted), images.to_gray(photo)
+    assert torch.corrcoef(torch.stack([light.flatten(), dark.flatten()]))[0, 1] > 0.8  # light stays light
+
+
+def test_the_palette_of_a_gray_or_plain_image_is_no_noise(painting):
+    gray = torch.linspace(0.3, 0.6, 96).expand(3, 64, 96)
+    plain = torch.full((3, 64, 96), 0.5)
+    for image in (gray, plain):
+        tinted = style.with_palette_of(image, painting)
+        assert torch.isfinite(tinted).all()
+        assert (tinted[:, 1:] - tinted[:, :-1]).abs().max() < 1e-5  # rows are still equal
+    assert torch.equal(style.with_palette_of(plain, painting), tinted)
+
+
 # --- The transfer ----------------------------------------------------------------------------------------------------
 
 
@@ -141,6 +176,7 @@ def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float
         "style_weight": 7,
         "tv_weight": 2,
         "content_weight": 3,
+        "palette": False,
     }
     layers = {"content_layers": {"features.6": 1}, "style_layers": {"features.1": 1, "features.4": 3}}
     style.stylize(
@@ -164,8 +200,12 @@ def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float
     strength = [of[k]["features.6"].square().mean().sqrt() for k in "cs"]
     content = 3 * relative(of["x"]["features.6"], of["c"]["features.6"]) * (strength[0] / strength[1]).sqrt()
     styles = [relative(gram(of["x"][layer]), gram(of["s"][layer])) for layer in ("features.1", "features.4")]
-    across, down = start[:, :, 1:] - start[:, :, :-1], start[:, 1:] - start[:, :-1]
-    variation = 2 * ((across**2).mean() + (down**2).mean())
+    red, green, blue = start
+    chrominance = start - (0.299 * red + 0.587 * green + 0.114 * blue)
+    variation = 0.0
+    for x, times in ((start, 1), (chrominance, style.CHROMA)):
+        variation += 2 * times * ((x[:, :, 1:] - x[:, :, :-1]) ** 2).mean()
+        variation += 2 * times * ((x[:, 1:] - x[:, :-1]) ** 2).mean()
     assert seen["content"] == pytest.approx(content.item(), rel=1e-3)
     assert seen["style"] == pytest.approx(7 * (0.25 * styles[0] + 0.75 * styles[1]).item(), rel=1e-3)
     assert seen["variation"] == pytest.approx(variation.item(), rel=1e-3)
@@ -206,6 +246,16 @@ def test_from_coarse_to_fine_and_targets_once(network, painting, monkeypatch):
     assert len(passes) == 3 * (4 + 2)
 
 
+def test_coarse_to_fine_begins_where_it_is_told(network, photo, painting):
+    sizes = []
+    for smallest in (96, 48, 40, 24):
+        seen = []
+        look = partial(lambda kept, i, losses, x: kept.append(max(x.shape)), seen)
+        style.stylize(network, photo, painting, steps=1, smallest=smallest, callback=look, **QUIET)
+        sizes.append(seen)
+    assert sizes == [[96], [48, 96], [48, 96], [48, 96]]  # at 24 pixels the layers have nothing to see
+
+
 def test_the_style_image_is_made_as_large_as_the_content(network, photo, painting):
     """So it makes no difference if that has been done before, or if it is far too large to work on."""
     larger = images.resized(painting, (1900, 2400)).clamp(0, 1)
@@ -242,13 +292,24 @@ def test_content_comes_back_from_noise(network, photo):
     assert correlation > 0.9
 
 
+def test_a_transfer_begins_with_the_palette_unless_told_otherwise(network, photo, painting):
+    starts = []
+    options = {"steps": 1, "coarse_to_fine": False, "callback": lambda i, losses, x: starts.append(x), **QUIET}
+    for palette, weight in ((True, 5), (False, 5), (True, 0)):
+        style.stylize(network, photo, painting, palette=palette, style_weight=weight, **options)
+    scaled = images.resized(painting, images.scaled(painting, 1)).clamp(0, 1)
+    torch.testing.assert_close(starts[0], style.with_palette_of(photo, scaled), atol=1e-4, rtol=0)
+    assert torch.equal(starts[1], photo)
+    assert torch.equal(starts[2], photo)
+
+
 def test_kept_colours_are_those_of_the_content(network, photo, painting):
     seen = []
     options = {"keep_colors": True, "callback": lambda i, losses, x: seen.append(x), **SHORT}
     made = style.stylize(network, photo, painting, **options)
     for image in (made, seen[-1]):
         torch.testing.assert_close(image - images.to_gray(image), photo - images.to_gray(photo), atol=1e-5, rtol=0)
-    assert (images.to_gray(made) - images.to_gray(photo)).abs().mean() > 0.005
+    assert (images.to_gray(made) - images.to_gray(photo)).abs().mean() > 0.002
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -303,7 +364,7 @@ def test_what_cannot_be_painted(network, photo, painting, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     dot, huge = torch.rand(3, 1, 1), torch.zeros(3, 2500, 2000)
     for content, example, options, words in (
-        (dot, painting, {}, r"1 × 1 pixels, and .*features\.7.* of SqueezeNet need at least 9 × 9"),
+        (dot, painting, {}, r"1 × 1 pixels, and .*features\.9.* of SqueezeNet need at least 17 × 17"),
         (huge, painting, {}, "2500 × 2000 pixels"),
         (tmp_path / "notes.txt", painting, {}, "cannot be read as an image"),
         (photo, painting, {"optimizer": "sgd"}, "optimizer must be one of lbfgs, adam"),

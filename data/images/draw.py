@@ -1,4 +1,4 @@
-"""Draw the course's own style pictures: ``python data/images/draw.py`` writes them beside this file.
+"""Draw the course's own style images: ``python data/images/draw.py`` writes them beside this file.
 
 Each is made from a seed by a few rules of its own, twice as large as it is kept, so that all edges are smooth.
 """

@@ -60,13 +60,61 @@ class NotCorrect(AssertionError):
     """What a check raises where exercises are graded."""
 
 
+# --- The numbers in cases, and others in grading ----------------------------------------------------------------------
+
+_other_seed = 0  # of the cases that only grading tries; 0 for those that a lesson shows
+
+
+@contextlib.contextmanager
+def other_cases(seed: int) -> Iterator[None]:
+    """Inside, checks try other cases than a lesson shows, so an answer that only knows those is found out.
+
+    Random numbers are drawn from other seeds, and what a lesson writes down by hand is followed by drawn cases.
+
+    Args:
+        seed: 1 or more; the same cases for the same seed.
+
+    Raises:
+        ValueError: the seed is less than 1.
+    """
+    global _other_seed
+    if seed < 1:
+        raise ValueError(f"seed must be 1 or more, not {seed!r:.60}")
+    before, _other_seed = _other_seed, seed
+    try:
+        yield
+    finally:
+        _other_seed = before
+
+
+def generator(seed: int) -> torch.Generator:
+    """Where a check draws the numbers of its cases from; the same each time, and others inside ``other_cases``."""
+    return torch.Generator().manual_seed(seed + 1_000_003 * _other_seed)
+
+
 def normal(*shape: int) -> Tensor:
     """Standard normal numbers for the arguments of a case; the same for the same sum of sizes."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float32)
+    return torch.randn(shape, generator=generator(sum(shape)), dtype=torch.float32)
+
+
+def integer(low: int, high: int, draw: torch.Generator) -> int:
+    """A whole number from ``low`` to ``high``, both included."""
+    return int(torch.randint(low, high + 1, (), generator=draw))
+
+
+def drawn(arguments: Callable[[torch.Generator], Sequence[Any]], count: int = 8) -> list[Case]:
+    """Cases with drawn arguments, inside ``other_cases``; outside of it there are none."""
+    draw = generator(0)
+    return [Case(arguments(draw)) for _ in range(count)] if _other_seed else []
+
+
+# --- Verdicts ---------------------------------------------------------------------------------------------------------
 
 
 def report(verdict: str, detail: str = "") -> None:
     """Print a verdict, ten lines at most; where exercises are graded, raise on anything but correct."""
+    if _other_seed and verdict != CORRECT:
+        detail = f"{detail.strip()} (Grading tries other numbers than the lesson shows; these are set {_other_seed}.)"
     text = f"{verdict}: {detail.strip()}" if detail else f"{verdict}."
     text = "\n".join(line[:600] for line in text.splitlines()[:10]).encode(errors="replace").decode()
     if os.environ.get("NBGRADER_EXECUTION") and verdict != CORRECT:
@@ -195,7 +243,7 @@ def own_random_state(check: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(check)
     def seeded(answer: Any) -> None:
         with torch.random.fork_rng(devices=[]), _usual_modes():
-            torch.manual_seed(0)
+            torch.manual_seed(generator(0).initial_seed())
             check(answer)
 
     return seeded

@@ -26,7 +26,9 @@ FOLDER = Path(__file__).parent
 SHARED = ["layers", "colors", "explore"]
 PARTS = {
     "lesson_03": [*SHARED, "pad", "network"],
-    **{f"lesson_0{number}": [*SHARED, "photos"] for number in range(5, 10)},
+    "lesson_05": [*SHARED, "photos", "channels"],
+    **{f"lesson_0{number}": [*SHARED, "photos"] for number in range(6, 10)},
+    "lesson_06": [*SHARED, "photos", "plane"],
 }
 
 # In place of anywidget: mounts each explorer of a page on the data that stands beside it.

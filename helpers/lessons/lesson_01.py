@@ -11,7 +11,19 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, pad
 
 from helpers import arguments, filters, images
-from helpers.lessons.checking import CORRECT, NOT_ATTEMPTED, NOT_YET, Case, compare, report, run, to_numbers
+from helpers.lessons import checking
+from helpers.lessons.checking import (
+    CORRECT,
+    NOT_ATTEMPTED,
+    NOT_YET,
+    Case,
+    compare,
+    drawn,
+    integer,
+    report,
+    run,
+    to_numbers,
+)
 from helpers.lessons.explore import Explorer, gray_photo, grid
 from helpers.plotting import GRAY
 
@@ -79,7 +91,8 @@ def check_output_size(answer: Callable) -> None:
         (10, 2, 4, 0): "The window starts at 0, 4 and 8.",
         (3, 5, 1, 1): "A kernel as large as the padded image has one place.",
     }
-    compare(answer, convolved_size, [Case(*case) for case in cases.items()], mistakes=SIZE_MISTAKES)
+    others = drawn(lambda g: (integer(7, 40, g), integer(1, 7, g), integer(1, 5, g), integer(0, 3, g)))
+    compare(answer, convolved_size, [Case(*case) for case in cases.items()] + others, mistakes=SIZE_MISTAKES)
 
 
 SIZE_MISTAKES: dict[str, Callable] = {
@@ -119,7 +132,8 @@ def check_convolution_parameters(answer: Callable) -> None:
         (64, 128, 5, False): "Without a bias there are the weights only.",
         (7, 5, 1, True): "A kernel of 1 × 1 has one weight for each input channel.",
     }
-    compare(answer, parameters, [Case(*case) for case in cases.items()], mistakes=PARAMETER_MISTAKES)
+    others = drawn(lambda g: (integer(1, 70, g), integer(1, 70, g), integer(1, 7, g), bool(integer(0, 1, g))))
+    compare(answer, parameters, [Case(*case) for case in cases.items()] + others, mistakes=PARAMETER_MISTAKES)
 
 
 PARAMETER_MISTAKES: dict[str, Callable] = {
@@ -178,7 +192,7 @@ def _kernel_fault(answers: dict[str, float], small: float) -> str:
 
 def check_cross_correlation(answer: Callable) -> None:
     """Checks ``answer(image, kernel, stride, padding)`` for 2-D tensors against ``conv2d``."""
-    generator = torch.Generator().manual_seed(1)
+    generator = checking.generator(1)
     cases = []
     for image, kernel, stride, padding, hint in (
         ((3, 3), (2, 2), 1, 0, "Each value is a patch times the kernel as it stands, place by place, summed."),

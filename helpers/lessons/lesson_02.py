@@ -13,7 +13,8 @@ from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d, pad
 
 from helpers import filters, images
 from helpers.images import to_array
-from helpers.lessons.checking import Case, compare
+from helpers.lessons import checking
+from helpers.lessons.checking import Case, compare, drawn, integer
 from helpers.lessons.explore import Explorer, gray_photo, grid
 from helpers.models import LayerRow
 from helpers.plotting import GRAY, axes_grid
@@ -176,7 +177,7 @@ def check_max_pooling(answer: Callable) -> None:
         starts = got.shape == expected.shape and torch.equal(got, expected.clamp(min=got.min()))
         return "A number takes part that is not in the window: begin each maximum with -inf." if starts else ""
 
-    generator = torch.Generator().manual_seed(2)
+    generator = checking.generator(2)
     cases = []
     for height, width, window, stride, hint in (
         (4, 4, 2, 2, "Each value is the largest number of one window, a negative one here."),
@@ -236,7 +237,7 @@ def check_global_average(answer: Callable) -> None:
         moved = got.shape == expected.shape and torch.allclose(got.ravel().msort(), expected.ravel().msort())
         return "The means are right, but at wrong places: a reshape or view does not swap axes." if moved else ""
 
-    generator = torch.Generator().manual_seed(3)
+    generator = checking.generator(3)
     hints = {
         (2, 3, 4, 4): "Each map of each image gives one number: the mean over rows and columns, nothing else.",
         (4, 2, 3, 5): "Divide by rows times columns, which need not be equal.",
@@ -291,6 +292,7 @@ def check_softmax(answer: Callable) -> None:
         ([[1000.0, -1000.0], [0.0, 1.0]], 1, "Only the maximum will do to subtract: then no exponent is above 0."),
     ]
     cases = [Case((torch.as_tensor(scores), dim), hint) for scores, dim, hint in questions]
+    cases += drawn(lambda g: (9 * torch.randn(4, 5, 3, generator=g) + integer(-1, 1, g) * 1000, integer(-1, 2, g)))
     compare(answer, torch.softmax, cases, mistakes=SOFTMAX_MISTAKES, diagnose=_wrong_total)
 
 
@@ -333,7 +335,11 @@ def check_dense_inputs(answer: Callable) -> None:
         ((23, 3, [(4, 3), (2, 3)]), "A side is a whole number before it is squared: round it down."),
         ((5, 3, []), "Without layers the image stays as it is."),
     )
-    compare(answer, _inputs, [Case(*question) for question in questions], mistakes=DENSE_MISTAKES)
+
+    def stack(g: torch.Generator) -> tuple:
+        return integer(20, 40, g), integer(1, 9, g), [(integer(1, 3, g), integer(1, 2, g)) for _ in range(3)]
+
+    compare(answer, _inputs, [Case(*question) for question in questions] + drawn(stack), mistakes=DENSE_MISTAKES)
 
 
 def _inputs(size: int, channels: int, layers: Sequence[tuple[int, int]]) -> int:

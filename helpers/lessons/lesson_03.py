@@ -27,7 +27,7 @@ from helpers.arguments import check_number, check_seed, check_whole
 from helpers.data import CLASSES, Batches, fashion_mnist
 from helpers.images import as_batch
 from helpers.lessons import checking
-from helpers.lessons.checking import Case, compare, difference, report, run
+from helpers.lessons.checking import Case, compare, difference, drawn, report, run
 from helpers.lessons.explore import Explorer, float_bytes, grid, image_bytes
 from helpers.models import CHECKPOINT, FASHION_MEAN, FASHION_STD, FashionNet, trained_fashion_net
 
@@ -163,6 +163,7 @@ def check_cross_entropy(answer: Callable) -> None:
         ([[1000, 0], [-1000, 0]], [0, 1], "Subtract each row's own maximum, not that of all logits."),
     ]
     cases = [Case((torch.tensor(rows).float(), torch.tensor(labels)), hint) for rows, labels, hint in questions]
+    cases += drawn(lambda g: (3 * torch.randn(6, 4, generator=g), torch.randint(4, (6,), generator=g)))
     compare(answer, cross_entropy, cases, mistakes=ENTROPY_MISTAKES, diagnose=diagnose)
 
 
@@ -221,7 +222,7 @@ class _WithOldGradients(nn.Sequential):
 
 
 def _training_situations() -> dict[str, tuple]:
-    generator = torch.Generator().manual_seed(3)
+    generator = checking.generator(3)
     situations: dict[str, tuple] = {}
     for situation, kind, norm, optimizer in (
         ("with a fresh model", nn.Sequential, nn.Identity(), torch.optim.SGD),
@@ -300,7 +301,7 @@ def check_accuracy(answer: Callable) -> None:
     """Checks ``answer(batches)``, where each batch is ``(logits, labels)``, and the last one may be short."""
     cases = []
     for sizes, hint in SIZES_OF_BATCHES.items():
-        generator = torch.Generator().manual_seed(sum(sizes))
+        generator = checking.generator(sum(sizes))
         labels = [torch.randint(4, (size,), generator=generator) for size in sizes]
         logits = [one_hot(part, 4) - 0.3 + torch.randn(len(part), 4, generator=generator) for part in labels]
         logits[0][0, labels[0][0]] += 9  # the largest of the batch
@@ -367,6 +368,7 @@ def check_confusion_matrix(answer: Callable) -> None:
             ([1] * 300 + [0], [0] * 300 + [0], 2, "Counts may be large: 300 does not fit into a byte."),
         )
     ]
+    cases += drawn(lambda g: (torch.randint(5, (40,), generator=g), torch.randint(5, (40,), generator=g), 6))
     compare(answer, _counts, cases, mistakes=CONFUSION_MISTAKES)
 
 

@@ -267,7 +267,7 @@ def _check_dropout(answer: Callable, unit: str, draw: str, shapes: Sequence[tupl
     """Checks what is random: ``unit`` is what is dropped as a whole, ``draw`` the shape of the random numbers."""
     if not checking.is_function(answer):
         return
-    generator = torch.Generator().manual_seed(0)
+    generator = checking.generator(0)
     inputs = [(torch.rand(shape, generator=generator) + 1) * (-1) ** torch.arange(shape[-1]) for shape in shapes]
     x = inputs[0]
     trained, evaluated = (checking.run(answer, (x, 0.25, training)) for training in (True, False))
@@ -349,7 +349,7 @@ def _draw_fault(results: Sequence[Any], *, unit: str) -> str:
 
 def check_momentum_step(answer: Callable) -> None:
     """Checks ``answer(weight, gradient, velocity, learning_rate, momentum)``: the new weight and the new velocity."""
-    generator, cases = torch.Generator().manual_seed(0), []
+    generator, cases = checking.generator(0), []
     for shape, scale, rate, momentum, hint in (
         ((1,), torch.tensor([[1.0], [1.0], [0.0]]), 0.1, 0.9, "From rest, the new velocity is the gradient."),
         ((3,), 1, 0.25, 0.4, "The new velocity is momentum · velocity + gradient, and it moves the weight."),
@@ -421,7 +421,7 @@ def _said_of_halves(if_first: str, if_second: str) -> Callable[..., str]:
 
 def check_folded_batch_norm(answer: Callable) -> None:
     """Checks ``answer(weight, bias, mean, var, gamma, beta)`` against torch's folding."""
-    generator, cases = torch.Generator().manual_seed(0), []
+    generator, cases = checking.generator(0), []
     for out, channels, kernel, variance, shift, hint in (
         (1, 1, (3, 3), 0.5, 0, "Without bias, mean and beta, the weight alone is scaled, by gamma / √(var + 0.00001)."),
         (1, 1, (3, 3), 0.5, 1, "The new bias is (bias − mean) · scale + beta, with the scale of the weight."),

@@ -1,19 +1,28 @@
-"""Lesson 5, what the layers see: the checks of its exercises, its explorer, and what only it uses."""
+"""Lesson 5, what the layers see: the checks of its exercises, its photographs, and its explorer."""
 
-from collections.abc import Callable, Sequence
+import importlib.util
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import cv2
-import ipywidgets as ipw
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 
-from helpers import features, images, pretrained
+from helpers import atlas, attribution, features, files, hooks, images, pretrained
+from helpers.arguments import check_whole
+from helpers.features import Patch
+from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare, own_random_state
-from helpers.lessons.explorer import BOX_COLOR, connect, encode, png
+from helpers.lessons.explore import Explorer, float_bytes, image_file
+from helpers.plotting import image_grid
 
 
 class Branched(nn.Module):
@@ -31,7 +40,7 @@ class Branched(nn.Module):
 @own_random_state
 def check_recorded_output(answer: Callable) -> None:
     """Checks ``answer(model, layer, batch)``: the layer's own output, with the model left as it was."""
-    generator = torch.Generator().manual_seed(0)
+    generator = checking.generator(0)
     layers, cases = [nn.Conv2d(1, 3, 3) for _ in range(6)], []
     for parameter in nn.Sequential(*layers).parameters():
         nn.init.normal_(parameter, generator=generator)
@@ -81,7 +90,7 @@ _RECORDING_MISTAKES: dict[str, Callable] = {
 
 def check_second_layer_map(answer: Callable) -> None:
     """Checks ``answer(maps, weight, bias, channel)`` for ``(C, H, W)`` against one channel of ``conv2d``."""
-    generator, cases = torch.Generator().manual_seed(0), []
+    generator, cases = checking.generator(0), []
     for channels, out, kernel, shift, channel, hint in (
         (3, 3, (3, 3), 0, 0, "Sum over the input maps: weight[channel, i] slides over maps[i]. No padding, no ReLU."),
         (4, 4, (3, 3), 0, 2, "channel chooses the kernels: weight[channel, i] for maps[i]."),
@@ -132,7 +141,7 @@ _MAP_MISTAKES: dict[str, Callable] = {  # called with maps, weight, bias and cha
 
 def check_dead_channels(answer: Callable) -> None:
     """Checks ``answer(maps)``: how many channels of ``(N, C, H, W)`` are above zero nowhere in the whole batch."""
-    generator = torch.Generator().manual_seed(0)
+    generator = checking.generator(0)
     one, signed, several = torch.zeros(1, 11, 2, 3), -torch.ones(1, 14, 3, 2), torch.zeros(3, 13, 2, 2)
     one[0, 1], one[0, 6:8], one[0, 3, 0, 1] = 0.5, 1, 2
     signed[0, :5], signed[0, 6:8, 2, 0], signed[0, 8] = 0, 1, 2  # 6 and 7 are alive, though their sums are below zero
@@ -147,7 +156,16 @@ def check_dead_channels(answer: Callable) -> None:
         Case((pair,), "Only the second channel is dead."),
         Case((mixed,), "Above zero is above zero, be it 0.0001."),
     ]
+    cases += checking.drawn(_maps_with_dead)
     compare(answer, _dead, cases, mistakes=_DEAD_MISTAKES)
+
+
+def _maps_with_dead(draw: torch.Generator) -> tuple[Tensor]:
+    """Maps as they are before ReLU, a drawn number of whose channels are below zero everywhere."""
+    count, dead = checking.integer(1, 4, draw), checking.integer(0, 20, draw)
+    maps = torch.randn(count, 20, 4, 3, generator=draw)
+    maps[:, torch.randperm(20, generator=draw)[:dead]] -= 9
+    return (maps,)
 
 
 def _dead(maps: Tensor, dims: tuple[int, ...] = (0, 2, 3)) -> Tensor:
@@ -186,70 +204,304 @@ _DEAD_MISTAKES: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
+# --- Photographs to look for patches in -------------------------------------------------------------------------------
+
+# Further photographs in the installed packages, by package: a name for each, and its file.
+SHIPPED = {
+    "skimage": {
+        "cell": "data/cell.png",
+        "clock": "data/clock_motion.png",
+        "galaxies": "data/hubble_deep_field.jpg",
+        "gravel": "data/gravel.png",
+        "moon": "data/moon.png",
+        "motorcycle": "data/motorcycle_left.png",
+        "page": "data/page.png",
+        "retina": "data/retina.jpg",
+        "tissue": "data/ihc.png",
+    },
+    "matplotlib": {"admiral": "mpl-data/sample_data/grace_hopper.jpg"},
+    "ndf": {"books": "tests/book-2020460_640.jpg"},
+}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+SIZE = 640  # pixels of a photograph's longer side, at most
+CROP = 224
+
+
+def photographs(source: str | Path | None = None, count: int = 200) -> dict[str, Tensor]:
+    """Photographs to look for patches in, each ``(3, H, W)`` with at most 640 pixels on its longer side.
+
+    Args:
+        source: a folder with images of your own, at any depth; or ``"imagenette"``, 3,925 photographs of ten of
+            ImageNet's classes, which torchvision fetches on first use (330 MB); by default those that come with the
+            installed packages.
+        count: at most so many of a folder, or of Imagenette, spread evenly over it.
+
+    Raises:
+        ValueError: there is no such folder, or no image in it.
+        OSError: Imagenette could not be fetched.
+    """
+    check_whole(1, count=count)
+    if source is None:
+        return _shipped()
+    if source == "imagenette":
+        return _imagenette(count)
+    folder = Path(source)
+    if not folder.is_dir():
+        raise ValueError(f"source must be a folder or 'imagenette', and there is no folder {str(source)!r:.80}")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"source must hold images ({', '.join(sorted(SUFFIXES))}), and {str(source)!r:.80} has none")
+    return {str(path.relative_to(folder)): images.read(path, SIZE) for path in _spread(paths, count)}
+
+
+def _shipped() -> dict[str, Tensor]:
+    found = {name: images.read(images.sample(name), SIZE) for name in images.SAMPLES}
+    for package, of_package in SHIPPED.items():
+        spec = importlib.util.find_spec(package)  # finds it without running any of it
+        paths = {name: Path(spec.origin or "").parent / path for name, path in of_package.items()} if spec else {}
+        found |= {name: images.read(path, SIZE) for name, path in paths.items() if path.is_file()}
+    return found
+
+
+def _imagenette(count: int) -> dict[str, Tensor]:
+    from torchvision.datasets import Imagenette
+
+    here = (files.DATA / "imagenette2-320").is_dir()
+    try:
+        dataset = Imagenette(files.DATA, "val", "320px", download=not here)
+    except (OSError, RuntimeError) as error:
+        raise OSError(f"Imagenette could not be had: {error}. A folder of your own works as well.") from error
+    numbers = _spread(range(len(dataset)), count)
+    return {f"{dataset.classes[dataset[i][1]][0]} {i}": images.read(dataset[i][0], SIZE) for i in numbers}
+
+
+def _spread(items: Sequence, count: int) -> Sequence:
+    """So many of the items at most, evenly spread."""
+    return items[:: math.ceil(len(items) / count)]
+
+
+def crops_of(photos: Mapping[str, Tensor], across: int = 2) -> tuple[Tensor, list[str]]:
+    """Pieces of 224 × 224 pixels, ``across`` × ``across`` from each photograph, none of which overlap.
+
+    Each photograph is scaled first, so that its shorter side is ``across`` · 224 pixels long.
+
+    Returns:
+        the crops ``(N, 3, 224, 224)``, and for each the name of its photograph.
+    """
+    check_whole(1, 100, across=across)
+    crops, names = [], list[str]()
+    for name, photo in photos.items():
+        scale = across * CROP / min(photo.shape[1:])
+        photo = images.resized(photo, [round(n * scale) for n in photo.shape[1:]]).clamp(0, 1)
+        rows, columns = (torch.linspace(0, n - CROP, across).int().tolist() for n in photo.shape[1:])
+        crops += [photo[:, top : top + CROP, left : left + CROP] for top in rows for left in columns]
+        names += [name] * across**2
+    return torch.stack(crops), names
+
+
+def with_patches(crops: Tensor, patches: Sequence[Patch], change: Callable[[Tensor], Tensor]) -> Tensor:
+    """For each patch its crop ``(3, H, W)`` with ``change`` made to the patch alone, ``(N, 3, H, W)``."""
+    changed = crops[[patch.image for patch in patches]].clone()
+    for one, patch in zip(changed, patches, strict=True):
+        rows, columns = slice(patch.top, patch.top + patch.height), slice(patch.left, patch.left + patch.width)
+        one[:, rows, columns] = change(one[:, rows, columns].clone())
+    return changed
+
+
+def projections(model: nn.Module, layer: str, channel: int, crops: Tensor, patches: Sequence[Patch]) -> list[Tensor]:
+    """What the deconvnet finds of a channel in each patch, as an image of the patch's size; 0 is middle grey."""
+    targets: list[int | tuple[int, ...]] = [(channel, *patch.unit) for patch in patches]
+    back = attribution.backpropagate(model, crops[[p.image for p in patches]], targets, "deconvnet", layer)
+    return [as_image(replace(patch, image=i).cut(back)) for i, patch in enumerate(patches)]
+
+
+def as_image(signed: Tensor) -> Tensor:
+    """Values of both signs as colors: 0 is middle grey, and the largest hundredth of all sizes has full strength."""
+    return (0.5 + signed / (2 * signed.abs().quantile(0.99))).clamp(0, 1)
+
+
+def layer_figure(model: nn.Module, layer: str, channels: Sequence[int], crops: Tensor, count: int = 5) -> Figure:
+    """For each channel a row with its image of the atlas and its strongest patches; below the first, its projections.
+
+    What lies outside of a crop ``(3, H, W)`` is left white.
+    """
+    lists = features.strongest_patches(model, crops, layer, channels, count, batch_size=16, progress=False)
+    tiles, titles = list[Tensor](), list[str]()
+    for channel, patches in zip(channels, lists, strict=True):
+        side = max(max(patch.height, patch.width) for patch in patches)
+        nothing = torch.ones(3, side, side)
+        made = atlas.image(layer, channel) if layer in atlas.LAYERS else nothing
+        tiles += [made, *(_filled_up(patch.cut(crops), side) for patch in patches)]
+        titles += [f"channel {channel}", *[""] * count]
+        if channel == channels[0]:
+            tiles += [nothing, *(_filled_up(t, side) for t in projections(model, layer, channel, crops, patches))]
+            titles += ["", "projected", *[""] * (count - 1)]
+    figure = image_grid(tiles, titles, count + 1, size=1.2)
+    for ax, tile in zip(figure.axes, tiles, strict=True):
+        ax.spines[:].set_visible(bool((tile < 1).any()))
+    return figure
+
+
+def _filled_up(image: Tensor, side: int) -> Tensor:
+    return pad(image, (0, side - image.shape[2], 0, side - image.shape[1]), value=1)
+
+
+# --- The explorer -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a layer is shown; together the explorer's data must stay below 700 kB.
+
+    Attributes:
+        step: of a large map every so many-th row and column is shown.
+        levels: of brightness of a map.
+        tile: pixels of an image of the atlas, if the layer has one.
+    """
+
+    step: int
+    levels: int
+    tile: int = 0
+
+
 # Of the embedded network, from its first layer to its last before the class scores; all of them after ReLU.
-LAYERS = ("features.1", "features.3", "features.6", "features.9", "features.12")
+LAYERS = {
+    "features.1": Shown(4, 15),
+    "features.3": Shown(3, 15, 20),
+    "features.6": Shown(2, 15, 24),
+    "features.9": Shown(1, 31, 40),
+    "features.12": Shown(1, 31, 28),
+}
+PHOTOS = ("coins", "chelsea", "astronaut", "coffee")  # whose maps are shown
+PATCHES = 5  # for each channel
+RECORDED = 12  # channels of each layer and photo that are switched off beforehand
 
 
-def layer_explorer(photo: str = "chelsea", layer: str = "features.9") -> ipw.Widget:
-    """Lesson 5: a channel's map laid over a photo, and what its strongest unit sees, in the embedded network."""
-    for value, known in ((photo, images.SAMPLES), (layer, LAYERS)):
-        if value not in known:
-            raise ValueError(f"there is no {value!r}, only {', '.join(known)}")
-    model, photos = pretrained.load(), torch.stack([images.square(images.sample(name)) for name in images.SAMPLES])
-    maps = features.activations(model, photos, LAYERS)
-    fields = {name: _field_steps(model, name, photos.shape[1:], maps[name].shape) for name in LAYERS}
-    numbers = {name: i for i, name in enumerate(images.SAMPLES)}
-    controls = {
-        "number": ipw.Dropdown(options=numbers, value=numbers[photo], description="photo"),
-        "layer": ipw.Dropdown(options=LAYERS, value=layer, description="layer"),
-        "channel": ipw.IntSlider(0, 0, maps[layer].shape[1] - 1, description="channel"),
-    }
-    view = {"overlay": ipw.Image(), "map": ipw.Image(), "patch": ipw.Image(), "text": ipw.HTML()}
+class ChannelExplorer(Explorer):
+    """What :func:`channel_explorer` gives."""
 
-    def draw(number: int, layer: str, channel: int) -> dict[str, bytes | str]:
-        controls["channel"].max = maps[layer].shape[1] - 1
-        channel = min(channel, controls["channel"].max)
-        of_channel, field = maps[layer][:, channel], fields[layer][2 * channel // maps[layer].shape[1]]
-        return _layer_view(photos[number], of_channel[number], of_channel.max().item(), *field)
+    lesson = "lesson_05"
+    shown: dict[str, Tensor]  # the photos whose maps are shown
 
-    connect(controls, view, draw)
-    titles = ("photo, lit by the map", "map", "what the strongest unit sees")
-    narrow = ipw.Layout(width="236px", align_items="flex-start")
-    shown = zip(titles, list(view.values())[:3], strict=True)
-    columns = [ipw.VBox([ipw.HTML(title), image], layout=narrow) for title, image in shown]
-    return ipw.VBox([ipw.HBox(list(controls.values())), ipw.HBox(columns), view["text"]])
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """``photo`` by its name, ``layer`` by its number, and ``channel``: the class scores without that channel."""
+        photo, layer = self.shown[request["photo"]], list(LAYERS)[request["layer"]]
+        model = pretrained.load()
+        maps, top = features.activations(model, photo, [layer])[layer], _top_five(model, photo[None])[1][0]
+        return {"off": _switched_off(model, layer, maps, top, [request["channel"]])}
 
 
-def _field_steps(model: nn.Module, layer: str, shape: Sequence[int], maps: Sequence[int]) -> list[tuple[int, int, int]]:
-    """For each half of the channels (a Fire block has two branches) where the receptive field of unit 0 begins (below
-    0, outside), pixels from one to the next, and its height."""
-    steps, middle = [], maps[2] // 2
-    for channel in (0, maps[1] - 1):
-        top, _, height, _ = features.receptive_field(model, layer, shape, (middle, middle), channel)
-        step = features.receptive_field(model, layer, shape, (middle + 1, middle + 1), channel)[0] - top
-        steps.append((top - middle * step, step, height))
-    return steps
+def channel_explorer(image: images.Source | None = None) -> ChannelExplorer:
+    """Lesson 5: all channels of five layers of the embedded network, what each answers to, and what it is good for.
+
+    Args:
+        image: one of your own, as :func:`helpers.images.read` takes it; it comes before the four sample photos.
+    """
+    own = {"yours": images.read(image, SIZE)} if image is not None else {}
+    pool = {name: images.square(photo) for name, photo in (own | photographs()).items()}
+    shown = [*own, *PHOTOS]
+    pool = {name: pool[name] for name in [*shown, *(name for name in pool if name not in shown)]}
+    model, batch = pretrained.load(), torch.stack(list(pool.values()))
+    maps = features.activations(model, batch, list(LAYERS))
+    layers = [_layer_content(model, number, layer, maps[layer]) for number, layer in enumerate(LAYERS, start=1)]
+    probabilities, top = _top_five(model, batch[: len(shown)])
+    photos = [{"name": name, "file": image_file(photo, 55 if name in shown else 40)} for name, photo in pool.items()]
+    for i in range(len(shown)):
+        photos[i] |= _photo_content(model, {layer: m[i] for layer, m in maps.items()}, layers, top[i])
+        photos[i]["scores"] = probabilities[i].tolist()
+    explorer = ChannelExplorer(content={"kind": "channels", "photos": photos, "layers": layers, "side": CROP})
+    explorer.shown = {name: pool[name] for name in shown}
+    return explorer
 
 
-def _layer_view(photo: Tensor, grid: Tensor, white: float, start: int, step: int, field: int) -> dict[str, bytes | str]:
-    size, (row, column) = photo.shape[1], divmod(int(grid.argmax()), grid.shape[1])
-    (top, bottom), (left, right) = (
-        (max(0, start + step * i), min(size, start + step * i + field)) for i in (row, column)
-    )
-    pixels, scaled = np.ascontiguousarray(images.to_array(photo)), (grid / max(white, 1e-6)).numpy()
-    middle = start + (field - 1) / 2  # a unit's value is drawn at the middle of what it sees
-    to_pixels = np.array([[step, 0, middle], [0, step, middle]], dtype=float)
-    light = cv2.warpAffine(scaled, to_pixels, (size, size), borderMode=cv2.BORDER_REPLICATE)
-    overlay = (255 * pixels * (0.2 + 0.8 * light[..., None].clip(0, 1))).round().astype(np.uint8)
-    cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), BOX_COLOR, 2)
-    patch = (255 * pixels[top:bottom, left:right]).round().astype(np.uint8)
-    zoom = size / max(patch.shape[:2])
+def _layer_content(model: nn.Module, number: int, layer: str, maps: Tensor) -> dict[str, Any]:
+    """What the page is told of a layer, from its maps ``(N, C, H, W)`` of all photos."""
+    count, rows = maps.shape[1:3]
+    how, across = LAYERS[layer], math.ceil(count**0.5)
+    first = how.step // 2
+    best = maps.flatten(2).max(dim=2)
+    whites = best.values.amax(dim=0)
+    order = best.values.topk(PATCHES, dim=0).indices  # (PATCHES, C)
+    places, shares = (v.gather(0, order) for v in (best.indices, best.values / whites.clamp(min=1e-6)))
+    patches = torch.stack([order, places // rows, places % rows, (255 * shares).round()], dim=2)  # (PATCHES, C, 4)
     return {
-        "overlay": encode(overlay),
-        "map": png(torch.from_numpy(scaled), (row, column, 1, 1), zoom=size // len(grid)),
-        "patch": encode(cv2.resize(patch, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)),
-        "text": f"<p>Map of {len(grid)} × {len(grid)}: {(grid > 0).float().mean():.0%} of its places are above zero. "
-        f"Strongest: <b>{grid.max():.2f}</b> at row {row}, column {column}; this unit sees "
-        f"{bottom - top} × {right - left} pixels. White in the map is {white:.2f}, "
-        "the most that this channel reaches on any of the photos.</p>",
+        "name": f"layer {number}",
+        "module": layer,
+        "channels": count,
+        "rows": len(range(first, rows, how.step)),
+        "first": first,
+        "step": how.step,
+        "across": across,
+        **_fields_content(model, layer, rows, count),
+        "whites": float_bytes(whites),
+        "patches": patches.transpose(0, 1).to(torch.uint8).contiguous().numpy().tobytes(),
+        "atlas": _atlas_file(layer, across) if how.tile else None,
+        "tile": how.tile,
+    }
+
+
+def _fields_content(model: nn.Module, layer: str, rows: int, count: int) -> dict[str, Any]:
+    """For each half of the channels (a Fire block has two branches) where the receptive field of unit 0 begins (below
+    0, outside), pixels from one unit to the next, and its height; and where the pixels end that the layer sees."""
+    field, middle, steps = features.receptive_fields(model, layer, (3, CROP, CROP)), rows // 2, []
+    for channel in (0, count - 1):
+        top, _, height, _ = field((middle, middle), channel)
+        step = field((middle + 1, middle + 1), channel)[0] - top
+        steps.append([top - middle * step, step, height])
+    top, _, height, _ = field((rows - 1, rows - 1), count - 1)
+    return {"fields": steps, "end": top + height}
+
+
+def _atlas_file(layer: str, across: int) -> bytes:
+    """The images of the atlas of a layer, small and side by side."""
+    return image_file(_side_by_side(images.resized(atlas.sheet(layer), (LAYERS[layer].tile,) * 2), across), 10)
+
+
+def _side_by_side(tiles: Tensor, across: int) -> Tensor:
+    """Images ``(N, C, h, w)`` in rows of ``across``, ``(C, H, W)``, black where the last row is not full."""
+    full = pad(tiles, (0, 0, 0, 0, 0, 0, 0, -len(tiles) % across))
+    return full.unflatten(0, (-1, across)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+
+
+def _photo_content(
+    model: nn.Module, maps: Mapping[str, Tensor], layers: Sequence[Mapping[str, Any]], top: Tensor
+) -> dict[str, Any]:
+    """What the page is told of a photo: its maps, its five top classes, and how they move without a channel."""
+    files_of_maps, off = [], []
+    for layer, said in zip(maps, layers, strict=True):
+        whites = torch.from_numpy(np.frombuffer(said["whites"], dtype="<f4").copy()).clamp(min=1e-6)
+        shares = maps[layer][:, said["first"] :: said["step"], said["first"] :: said["step"]] / whites[:, None, None]
+        levels = (shares.clamp(0, 1) * LAYERS[layer].levels).round() / LAYERS[layer].levels
+        files_of_maps.append(_exact_file(_side_by_side(levels[:, None], said["across"])))
+        brightest = levels.sum(dim=(1, 2)).topk(RECORDED).indices.tolist()
+        off.append(_switched_off(model, layer, maps[layer], top, brightest))
+    return {"maps": files_of_maps, "classes": [pretrained.CLASSES[i] for i in top.tolist()], "off": off}
+
+
+def _exact_file(gray: Tensor) -> bytes:
+    """Values ``(1, H, W)`` in [0, 1] as a WebP file that keeps all of them to 1/255."""
+    file = io.BytesIO()
+    Image.fromarray((gray[0] * 255).round().to(torch.uint8).numpy()).save(file, "webp", lossless=True, method=4)
+    return file.getvalue()
+
+
+def _top_five(model: nn.Module, photos: Tensor) -> tuple[Tensor, Tensor]:
+    """The five largest probabilities of each photo, and their classes, each ``(N, 5)``."""
+    with hooks.inference(model):
+        return tuple(model(photos).softmax(dim=1).topk(5))  # type: ignore[return-value]
+
+
+def _switched_off(
+    model: nn.Module, layer: str, maps: Tensor, top: Tensor, channels: Sequence[int]
+) -> dict[str, list[Any]]:
+    """By channel: the probabilities of the classes ``top`` without it, the class that is first then, and its own."""
+    batch = maps.repeat(len(channels), 1, 1, 1)
+    batch[range(len(channels)), list(channels)] = 0
+    with hooks.inference(model):
+        rest = model.features[int(layer.partition(".")[2]) + 1 :]  # type: ignore[index]
+        probabilities = model.classifier(rest(batch)).flatten(1).softmax(dim=1)  # type: ignore[operator]
+    winners = zip(probabilities[:, top].tolist(), *(v.tolist() for v in probabilities.max(dim=1)), strict=True)
+    return {
+        str(channel): [*(round(p, 4) for p in of_top), pretrained.CLASSES[winner], round(largest, 4)]
+        for channel, (of_top, largest, winner) in zip(channels, winners, strict=True)
     }

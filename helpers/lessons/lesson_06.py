@@ -1,52 +1,84 @@
 """Lesson 6, the last layer: the checks of its exercises, its explorer, and what only it uses."""
 
-import base64
+import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import cv2
-import ipywidgets as ipw
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from helpers import arguments
-from helpers.data import CLASSES
+from helpers import arguments, features, files
+from helpers.data import CLASSES, fashion_mnist
+from helpers.hooks import inference
 from helpers.lessons.checking import Case, compare
-from helpers.lessons.explorer import BOX_COLOR, connect, encode, html_row, png
+from helpers.lessons.explore import Explorer, image_file
+from helpers.models import trained_fashion_net
 from helpers.plotting import axes_grid
 
 
-def collage(images: Tensor, places: Tensor, width: int = 720) -> tuple[Tensor, Tensor]:
-    """Small images at their places in a plane, on white. One that would lie over an earlier one is left out.
+def on_grid(places: Tensor, rows: int, columns: int) -> Tensor:
+    """A cell of a grid for each place in a plane, so that all of them together move as little as they can.
 
     Args:
-        images: ``(N, C, h, w)``.
-        places: ``(N, 2)``, x to the right and y upwards, in any unit; both are scaled alike.
-        width: of the canvas, in pixels.
+        places: ``(N, 2)``, x to the right and y upwards, in any unit.
+        rows, columns: of the grid; rows times columns must be N.
 
     Returns:
-        The canvas ``(C, H, width)``, and row and column of the middle of each image, left out or not, ``(N, 2)``.
+        Which place each cell gets, ``(rows, columns)``.
     """
-    arguments.check_tensor((4,), images=images)
     arguments.check_tensor((2,), places=places)
-    arguments.check_whole(images.shape[3], 10_000, width=width)
-    if places.shape != (len(images), 2) or not places.isfinite().all():
-        raise ValueError(f"places must have the shape ({len(images)}, 2), not {tuple(places.shape)}, and be finite")
-    smallest, span = places.min(dim=0).values, places.max(dim=0).values - places.min(dim=0).values
-    x, y = ((places - smallest) * (width - images.shape[3]) / span[0].clamp(min=1e-9)).round().long().T
-    corners = torch.stack([y.max() - y, x], dim=1)
-    canvas = images.new_ones(images.shape[1], int(y.max()) + images.shape[2], width)
-    free = torch.ones(canvas.shape[1:], dtype=torch.bool)
-    for image, (top, left) in zip(images, corners.tolist(), strict=True):
-        rows, columns = slice(top, top + images.shape[2]), slice(left, left + images.shape[3])
-        if free[rows, columns].all():
-            canvas[:, rows, columns], free[rows, columns] = image, False
-    return canvas, corners + torch.tensor(images.shape[2:]) // 2
+    arguments.check_whole(1, rows=rows, columns=columns)
+    if rows * columns != len(places):
+        raise ValueError(f"rows times columns must be {len(places)}, not {rows} times {columns}")
+    if places.shape[1] != 2 or not places.isfinite().all():
+        raise ValueError(f"places must have the shape (N, 2), not {tuple(places.shape)}, and be finite")
+    low, high = places.min(dim=0).values, places.max(dim=0).values
+    x, y = ((places - low) / (high - low).clamp(min=1e-9)).T
+    cells = torch.cartesian_prod(torch.linspace(0, 1, rows), torch.linspace(0, 1, columns))
+    squares = torch.cdist(cells, torch.stack([1 - y, x], dim=1).float()).square()
+    return torch.from_numpy(linear_sum_assignment(squares.numpy())[1]).view(rows, columns)
+
+
+def neighbour_probabilities(vectors: Tensor, perplexity: float) -> Tensor:
+    """The first step of t-SNE: how probably each point picks each other one, ``(N, D)`` to ``(N, N)``.
+
+    Row i sums to 1, and its perplexity, the exponential of its entropy, is the one that is asked for.
+    """
+    squares = torch.cdist(vectors, vectors).square()
+    squares = (squares / squares.mean()).fill_diagonal_(torch.inf)  # in any unit
+    low = squares.new_full((len(vectors), 1), -20)
+    high = -low
+    for _ in range(50):  # halve the interval in which the logarithm of the row's β must lie
+        middle = (low + high) / 2
+        p = (-squares * middle.exp()).softmax(dim=1)
+        too_many = torch.special.entr(p).sum(dim=1, keepdim=True).exp() > perplexity
+        low, high = torch.where(too_many, middle, low), torch.where(too_many, high, middle)
+    return p
+
+
+def neighbour_bars(images: Tensor, titles: Sequence[str], shares: Mapping[str, Tensor]) -> Figure:
+    """An image and its neighbours ``(1 + N, 1, H, W)``; below each neighbour its bars, by name, on one scale."""
+    figure = Figure(figsize=(0.95 * len(images), 1.4 + 1.3 * len(shares)), layout="constrained")
+    grid = figure.add_gridspec(1 + len(shares), len(images))
+    for i, (image, title) in enumerate(zip(images, titles, strict=True)):
+        ax = figure.add_subplot(grid[0, i])
+        ax.imshow(image[0], cmap="gray", vmin=0, vmax=1)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(title, fontsize=9)
+    highest = 1.2 * max(float(values.max()) for values in shares.values())
+    for row, (name, values) in enumerate(shares.items(), 1):
+        figure.add_subplot(grid[row, 0], frame_on=False, xticks=[], yticks=[]).text(0.5, 0.1, name, ha="center")
+        ax = figure.add_subplot(grid[row, 1:])
+        ax.bar_label(ax.bar(range(len(values)), values, color="0.55"), [f"{100 * v:.1f} %" for v in values], fontsize=9)
+        ax.set(xticks=[], yticks=[], ylim=(0, highest), xlim=(-0.5, len(values) - 0.5))
+        ax.spines[["top", "left", "right"]].set_visible(False)
+    return figure
 
 
 def class_scatter(
@@ -246,60 +278,103 @@ _SHARE_MISTAKES: dict[str, Any] = {  # what they change in `_shares`, or a funct
 }
 
 
-NEAR_COLOR = (0, 114, 178)
+# --- The explorer -----------------------------------------------------------------------------------------------------
+
+MAPS = files.DATA / "maps" / "fashion_maps.npz"
+COUNT = 3_000  # items on the maps: the first ones of the test set
+NEAR = 5  # neighbours that are shown
+SHEET_ACROSS = 55  # items in a row of the sheet; lesson_06.js has the same number
 
 
-def neighbor_explorer(items: Tensor, labels: Tensor, vectors: Tensor, maps: Mapping[str, Tensor]) -> ipw.Widget:
-    """Lesson 6: choose an item, and see it on a map, and its neighbours in feature space and in pixels.
+class MapExplorer(Explorer):
+    """What :func:`map_explorer` gives."""
+
+    lesson = "lesson_06"
+
+    @property
+    def item(self) -> int | None:
+        """The number of the item that the reader has chosen last, if any."""
+        return self.state.get("item", self.content.get("item"))
+
+
+def map_explorer(item: int | None = None) -> MapExplorer:
+    """Lesson 6: three thousand test items on four maps, each with its nearest neighbours in pixels and in features.
+
+    The maps were drawn by ``make maps``; the neighbours are looked for here.
 
     Args:
-        items: ``(N, 1, 28, 28)``.
-        labels: ``(N,)``.
-        vectors: their feature vectors, ``(N, D)``.
-        maps: by name, places in the plane ``(N, 2)``.
+        item: the number of an item to begin with, from 0 to 2,999.
+
+    Raises:
+        OSError: the maps are not there, or not those of their record.
     """
-    arguments.check_whole(7, **{"the number of items": len(items)})  # one, and the six nearest to it
-    spaces = {"features": vectors, "pixels": items.flatten(1)}
-    drawn = {name: collage(1 - items, places, width=640) for name, places in maps.items()}
-    controls = {
-        "name": ipw.Dropdown(options=list(maps), description="map"),
-        "item": ipw.IntSlider(0, 0, len(items) - 1, description="item", layout=ipw.Layout(width="480px")),
+    if item is not None:
+        arguments.check_whole(0, COUNT - 1, item=item)
+    images, labels = (part[:COUNT] for part in fashion_mnist(train=False))
+    orders = {space: neighbour_order(vectors) for space, vectors in map_spaces().items()}
+    with inference(net := trained_fashion_net()):
+        sure, guesses = net(images).softmax(dim=1).max(dim=1)
+    content = {
+        "kind": "map",
+        "item": item,
+        "classes": list(CLASSES),
+        "labels": labels.byte().numpy().tobytes(),
+        "guesses": guesses.byte().numpy().tobytes(),
+        "sure": (100 * sure).round().byte().numpy().tobytes(),
+        "sheet": image_file(item_sheet(images), quality=35),
+        "places": {name: places.astype("<u2").tobytes() for name, places in _kept_maps().items()},
+        "near": {space: _uint16(order[:, :NEAR]) for space, order in orders.items()},
+        "sums": {a: _uint16(ranks_elsewhere(orders[a], orders[b])) for a, b in (SPACES, SPACES[::-1])},
     }
-
-    def draw(name: str, item: int) -> dict[str, bytes | str]:
-        near = {space: _nearest_others(points, item, 6) for space, points in spaces.items()}
-        rows = {s: _thumbnails(items, labels, [item, *near[s]], f"nearest in {s}") for s in spaces}
-        canvas, middles = drawn[name]
-        return {"map": encode(_marked(canvas, middles[[item, *near["features"]]])), **rows}
-
-    narrow = ipw.Layout(max_width="600px")
-    view = {"map": ipw.Image(format="png", layout=narrow), "features": ipw.HTML(), "pixels": ipw.HTML()}
-    connect(controls, view, draw)
-    return ipw.VBox([ipw.HBox(list(controls.values())), ipw.VBox([view["features"], view["pixels"]]), view["map"]])
+    return MapExplorer(content=content)
 
 
-def _nearest_others(points: Tensor, index: int, count: int) -> list[int]:
-    distances = (points - points[index]).norm(dim=1)
-    distances[index] = torch.inf
-    return distances.topk(count, largest=False).indices.tolist()
+SPACES = ("pixels", "features")
 
 
-def _thumbnails(items: Tensor, labels: Tensor, chosen: list[int], title: str) -> str:
-    """The chosen items in a row with their classes, bold where it is that of the first."""
-    cells = []
-    for i in chosen:
-        weight = "bold" if labels[i] == labels[chosen[0]] else "normal"
-        source = base64.b64encode(png(items[i, 0])).decode()
-        image = f"<img src='data:image/png;base64,{source}' style='display:block;margin:auto'>"
-        cells.append((f"<div style='width:76px;font-weight:{weight}'>{CLASSES[labels[i]]}</div>", image))
-    return html_row([cells[0], (f"<div style='width:130px'>{title}</div>", ""), *cells[1:]])
+def map_spaces(count: int = COUNT) -> dict[str, Tensor]:
+    """The items of the maps as vectors: their pixels ``(N, 784)``, and the network's 64 features ``(N, 64)``."""
+    images = fashion_mnist(train=False)[0][:count]
+    vectors = features.embeddings(trained_fashion_net(), images, "classifier.2", progress=False)
+    return {"pixels": images.flatten(1).double(), "features": vectors.double()}
 
 
-def _marked(canvas: Tensor, middles: Tensor) -> np.ndarray:
-    """The map as RGB pixels ``(H, W, 3)``: a box at the first of the places (row, column), a ring at each other one."""
-    pixels = cv2.cvtColor((canvas[0] * 255).byte().numpy(), cv2.COLOR_GRAY2RGB)
-    (row, column), *others = middles.tolist()
-    for y, x in others:
-        cv2.circle(pixels, (x, y), 9, NEAR_COLOR, 3, cv2.LINE_AA)
-    cv2.rectangle(pixels, (column - 16, row - 16), (column + 16, row + 16), BOX_COLOR, 4)
-    return pixels
+def neighbour_order(vectors: Tensor) -> Tensor:
+    """All others of each vector ``(N, D)``, the nearest first, ``(N, N - 1)``."""
+    distances = torch.cdist(vectors, vectors).fill_diagonal_(-1)
+    return distances.argsort(dim=1, stable=True)[:, 1:]
+
+
+def ranks_elsewhere(order: Tensor, other: Tensor) -> Tensor:
+    """The sum of the places, from 1, that the ``NEAR`` nearest of an order have in another one, ``(N,)``."""
+    count = len(other)
+    places = torch.zeros(count, count, dtype=torch.long)
+    places.scatter_(1, other, torch.arange(1, count).expand(count, -1))
+    return places.gather(1, order[:, :NEAR]).sum(dim=1)
+
+
+def share_kept(vectors: Tensor, places: Tensor, k: int = 10) -> float:
+    """The share of the k nearest neighbours of vectors ``(N, D)`` that are among the k nearest on a map ``(N, 2)``."""
+    before, after = (_nearest(points.double(), k) for points in (vectors, places))
+    return (before[:, :, None] == after[:, None, :]).any(dim=2).double().mean().item()
+
+
+def item_sheet(images: Tensor) -> Tensor:
+    """Items ``(N, 1, 28, 28)`` side by side in rows, as lesson_06.js cuts them out again, ``(1, H, W)``."""
+    rows = -(-len(images) // SHEET_ACROSS)
+    padded = pad(images[:, 0], (0, 0, 0, 0, 0, rows * SHEET_ACROSS - len(images)))
+    return padded.view(rows, SHEET_ACROSS, 28, 28).transpose(1, 2).reshape(1, rows * 28, SHEET_ACROSS * 28)
+
+
+def _kept_maps() -> dict[str, np.ndarray]:
+    again = "git checkout data/maps, or `make maps` draws them again"
+    with files.intact(f"{MAPS} or its record", again):
+        with np.load(io.BytesIO(files.read(MAPS, 10_000_000))) as kept:
+            maps = dict(kept)
+        if any(places.dtype != np.uint16 or places.shape != (COUNT, 2) for places in maps.values()) or len(maps) != 4:
+            raise ValueError("it does not hold four maps")
+    return maps
+
+
+def _uint16(numbers: Tensor) -> bytes:
+    return numbers.numpy().astype("<u2").tobytes()

@@ -1,39 +1,167 @@
 """Lesson 7, what the network looks at: the checks of its exercises, its explorer, and what only it uses."""
 
-import functools
+import difflib
+import io
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import ipywidgets as ipw
 import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.transforms.functional import gaussian_blur
 
 from helpers import arguments, attribution, images, pretrained
 from helpers.hooks import inference
 from helpers.images import to_array
 from helpers.lessons.checking import Case, compare, normal
-from helpers.lessons.explorer import connect, encode
-from helpers.plotting import SIGNED
+from helpers.lessons.explore import Explorer, image_file
+from helpers.plotting import SIGNED, axes_grid
+
+# --- Figures ----------------------------------------------------------------------------------------------------------
+
+OPACITY = 0.65  # of a map over its image, at each pixel
 
 
-def overlay(image: Tensor, heat: Tensor) -> np.ndarray:
-    """A map of what speaks for something (purple) and against it (orange) over a pale grey image, ``(H, W, 3)``.
+def overlay(image: Tensor, heat: Tensor, limit: float | None = None) -> np.ndarray:
+    """A map over a pale grey image: purple where it is above zero, orange below, white at zero, ``(H, W, 3)``.
 
     Args:
         image: ``(3, H, W)`` or ``(1, H, W)``.
-        heat: ``(H, W)`` or ``(1, H, W)``, of either sign. The strongest 200th of its pixels have the darkest colour,
-            so that a few dots do not leave the others pale.
+        heat: ``(H, W)`` or ``(1, H, W)``, of either sign.
+        limit: the value of the darkest color; by default that of :func:`limit_of`.
     """
     arguments.check_tensor((2, 3), image=image, heat=heat)
     gray = to_array(image.mean(dim=0))[..., None]
-    values = to_array(heat)
-    strength = np.clip(values / max(np.quantile(np.abs(values), 0.995), 1e-12), -1, 1)
-    alpha = np.abs(strength)[..., None]
-    return (1 - alpha) * (0.4 + 0.6 * gray) + alpha * colormaps[SIGNED](0.5 + 0.5 * strength)[..., :3]
+    share = to_array(heat) / (limit_of(heat) if limit is None else limit)
+    color = colormaps[SIGNED](0.5 + 0.5 * np.clip(share, -1, 1))[..., :3]
+    return (1 - OPACITY) * (0.4 + 0.6 * gray) + OPACITY * color
+
+
+def limit_of(heat: Tensor) -> float:
+    """Where the color bar of a map ends: at most one value in two hundred is larger, or a few would pale the others."""
+    return max(heat.abs().flatten().quantile(0.995).item(), 1e-12)
+
+
+def overlays(image: Tensor, heats: Mapping[str, Tensor], columns: int | None = None, size: float = 2.6) -> Figure:
+    """Maps over one image, each with its color bar.
+
+    Args:
+        image: ``(3, H, W)``.
+        heats: by title, each ``(1, H, W)``; a map without negative values has a bar that begins at zero.
+        columns: maps in a row.
+        size: width of one, in inches.
+    """
+    figure, axes = axes_grid(len(heats), columns, size, 0.95)
+    for ax, (title, heat) in zip(axes, heats.items(), strict=True):
+        limit = limit_of(heat)
+        ax.imshow(overlay(image, heat, limit))
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(title, fontsize=9)
+        colors = ScalarMappable(Normalize(-limit, limit), SIGNED)
+        bar = figure.colorbar(colors, ax=ax, shrink=0.85, pad=0.02, aspect=18)
+        bar.ax.set_ylim(-limit if heat.min() < 0 else 0, limit)
+        bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def randomisation_figure(agreement: Tensor, stages: Sequence[str], names: Sequence[str]) -> Figure:
+    """Rank correlation with the trained network's map while more and more layers are random.
+
+    Args:
+        agreement: ``(runs, stages, methods)``; each run is a thin line, the mean a thick one.
+        stages: what was made random last, at each stage.
+        names: of the methods.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    ax = figure.subplots()
+    ax.set_xticks(range(len(stages)), stages, rotation=30, fontsize=8)
+    ax.set(ylim=(-0.5, 1.05), xlabel="random down to this layer", ylabel="rank correlation")
+    for k, name in enumerate(names):
+        for run in agreement[:, :, k]:
+            ax.plot(run, color=f"C{k}", linewidth=0.5)
+        ax.plot(agreement[:, :, k].mean(0), "os^Dv"[k] + "-", color=f"C{k}", linewidth=2, label=name)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, loc="lower left", ncols=2)
+    return figure
+
+
+def heights_figure(heights: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
+    """Mean heights of insertion and deletion curves: a row for each method, a dot for each photo, a bar at the mean.
+
+    ``heights`` has, by method, the two heights of each photo.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    titles = ("insertion: higher is better", "deletion: lower is better")
+    for ax, title, which in zip(figure.subplots(1, 2, sharey=True), titles, range(2), strict=True):
+        for row, pairs in enumerate(heights.values()):
+            values = [pair[which] for pair in pairs]
+            ax.plot(values, [row] * len(values), "o", color="0.45", alpha=0.7)
+            ax.plot([np.mean(values)] * 2, [row - 0.35, row + 0.35], color="#d55e00", linewidth=3)
+        ax.set_yticks(range(len(heights)), heights)
+        ax.set(title=title, xlabel="mean height of the curve")
+        ax.grid(axis="x", alpha=0.3)
+    ax.invert_yaxis()
+    return figure
+
+
+def cat_and_cup(size: int = 224) -> Tensor:
+    """The cat with a small cup of coffee in the lower right corner (13 % of the area), ``(3, size, size)``."""
+    both = images.square(images.sample("chelsea"), size).clone()
+    top, side = round(size * 0.625), round(size * 80 / 224)
+    both[:, top : top + side, top : top + side] = images.square(images.sample("coffee"), side)
+    return both
+
+
+# Places of fur on the cat's photo, (row, column) of 32 × 32 pixels without an eye.
+FUR = ((0, 0), (0, 32), (0, 64), (0, 96), (20, 0), (20, 32), (20, 64), (112, 0), (120, 48))
+
+
+def covers(cat: Tensor, top: int, left: int) -> dict[str, Tensor]:
+    """What 32 × 32 pixels of the cat may be covered with: smooth covers, noise, and pieces of its own fur."""
+    part = (slice(None), slice(top, top + 32), slice(left, left + 32))
+    found = {f"grey {value}": torch.tensor(value) for value in (0.0, 0.5, 1.0)}
+    found |= {"its mean colour": cat[part].mean(dim=(1, 2), keepdim=True), "blur": blurred(cat)[part]}
+    found["noise"] = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    return found | {f"fur from {row}, {column}": cat[:, row : row + 32, column : column + 32] for row, column in FUR}
+
+
+def planted_network() -> tuple[nn.Sequential, Tensor]:
+    """A network whose score for an image ``(1, 28, 28)`` depends on two patches, and what each pixel counts, 1 or −1.
+
+    Patch A, 6 × 6 pixels, raises the score where it is bright; patch B, 4 × 4, lowers it.
+    """
+    importance = torch.zeros(28, 28)
+    importance[4:10, 4:10] = 1
+    importance[18:22, 16:20] = -1
+    same, weigh = nn.Conv2d(1, 1, 1), nn.Linear(784, 1)
+    same.load_state_dict({"weight": torch.ones(1, 1, 1, 1), "bias": torch.zeros(1)})
+    weigh.load_state_dict({"weight": importance.view(1, 784), "bias": torch.zeros(1)})
+    return nn.Sequential(same, nn.ReLU(), nn.Flatten(), weigh), importance
+
+
+def signed_maps(model: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    """Seven methods on the score of a network without other classes, with signs; Grad-CAM at its layer ``"0"``."""
+    return {
+        "occlusion": attribution.occlusion(model, image, 0, (2, 2), (2, 2), 0.0, progress=False),
+        "gradient": attribution.saliency(model, image, 0, abs=False),
+        "SmoothGrad": attribution.smooth_grad(model, image, 0, abs=False),
+        "integrated": attribution.integrated_gradients(model, image, 0),
+        "deconvnet": attribution.backpropagate(model, image, 0, "deconvnet"),
+        "guided": attribution.backpropagate(model, image, 0, "guided"),
+        "Grad-CAM": attribution.grad_cam(model, image, 0, layer="0"),
+    }
+
+
+# --- Checks -----------------------------------------------------------------------------------------------------------
 
 
 class Score(nn.Module):
@@ -204,56 +332,224 @@ def check_sign_step(answer: Callable) -> None:
     compare(answer, lambda i, g, epsilon: moved(i, epsilon * g.sign()), cases, mistakes=mistakes)
 
 
-ATTRIBUTIONS: dict[str, Callable[..., Tensor]] = {
-    "occlusion": lambda model, image, index, patch: attribution.occlusion(
-        model, image, index, (patch, patch), (patch // 2, patch // 2), progress=False
+# --- The explorer: maps -----------------------------------------------------------------------------------------------
+
+LAYER = "features.12"
+PATCHES = (16, 32, 56, 112)
+RECORD = Path(__file__).resolve().parents[2] / "data" / "attribution" / "recorded.npz"
+
+# The maps of the explorer: how each is computed at the image's size, and how many pixels a side make one of its cells.
+METHODS: dict[str, tuple[Callable[[nn.Module, Tensor, int], Tensor], int]] = {
+    **{
+        f"occlusion {patch}": (
+            lambda model, image, index, patch=patch: attribution.occlusion(  # type: ignore[misc]
+                model, image, index, (patch, patch), (patch // 2, patch // 2), progress=False
+            ),
+            patch // 2,
+        )
+        for patch in PATCHES
+    },
+    "saliency": (lambda model, image, index: _sizes(attribution.saliency(model, image, index)), 2),
+    "SmoothGrad": (lambda model, image, index: _sizes(attribution.smooth_grad(model, image, index)), 2),
+    "integrated gradients": (
+        lambda model, image, index: 4 * attribution.integrated_gradients(model, image, index).sum(0, keepdim=True),
+        2,
     ),
-    "saliency": lambda model, image, index, patch: attribution.saliency(model, image, index).amax(0),
-    "SmoothGrad": lambda model, image, index, patch: attribution.smooth_grad(model, image, index, 10).amax(0),
-    "guided": lambda model, image, index, patch: attribution.backpropagate(model, image, index, "guided").abs().amax(0),
-    "deconvnet": lambda model, image, index, patch: (
-        attribution.backpropagate(model, image, index, "deconvnet").abs().amax(0)
-    ),
-    "Grad-CAM": lambda model, image, index, patch: attribution.grad_cam(model, image, index, layer="features.12"),
+    "deconvnet": (lambda model, image, index: _sizes(attribution.backpropagate(model, image, index, "deconvnet")), 2),
+    "guided": (lambda model, image, index: _sizes(attribution.backpropagate(model, image, index, "guided")), 2),
+    "Grad-CAM": (lambda model, image, index: attribution.grad_cam(model, image, index, layer=LAYER), 4),
+}
+# What a value of each says, for the note below the map.
+SAYS = {
+    "saliency": "size of the gradient",
+    "SmoothGrad": "size of the mean gradient of 25 noisy copies",
+    "integrated gradients": "contribution of these 2 × 2 pixels to the score",
+    "deconvnet": "what the deconvnet rule passes back",
+    "guided": "what the guided rule passes back",
+    "Grad-CAM": "sum of the weighted maps",
 }
 
 
-def attribution_explorer(photo: str = "coffee", method: str = "occlusion") -> ipw.Widget:
-    """Lesson 7: what the class score of one of the ImageNet network's three best classes depends on, by six methods."""
-    names = ("chelsea", "coffee", "china")
-    arguments.check_choice(names, photo=photo)
-    arguments.check_choice(ATTRIBUTIONS, method=method)
-    model = pretrained.load()
-    photos = {name: images.square(images.sample(name)) for name in names}
-    controls = {
-        "photo": ipw.Dropdown(options=list(photos), value=photo, description="photo"),
-        "rank": ipw.Dropdown(options=[("first", 0), ("second", 1), ("third", 2)], description="class"),
-        "method": ipw.Dropdown(options=list(ATTRIBUTIONS), value=method, description="method"),
-        "patch": ipw.IntSlider(48, 32, 112, step=16, description="patch", continuous_update=False),
+def _sizes(gradient: Tensor) -> Tensor:
+    return gradient.abs().amax(0, keepdim=True)
+
+
+def explorer_maps(model: nn.Module, image: Tensor, index: int) -> dict[str, Tensor]:
+    """The explorer's maps of a class of an image ``(3, 224, 224)``, each ``(rows, columns)``: means over its cells."""
+    return {name: F.avg_pool2d(make(model, image, index), cell)[0] for name, (make, cell) in METHODS.items()}
+
+
+def levels(heat: Tensor) -> tuple[np.ndarray, float]:
+    """A map as 8-bit numbers, 128 for zero, and the value of 252; what is beyond that is cut off.
+
+    Large maps have 63 levels, small ones 249.
+    """
+    limit = limit_of(heat) if heat.numel() > 5000 else max(heat.abs().max().item(), 1e-12)
+    step = 4 if heat.numel() > 5000 else 1
+    rounded = (heat / limit).clamp(-1, 1).mul(124 / step).round() * step
+    return (rounded + 128).to(torch.uint8).numpy(), limit
+
+
+def _lossless(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "webp", lossless=True, method=6)
+    return file.getvalue()
+
+
+def _class_content(name: str, score: float, share: float, maps: Mapping[str, tuple[np.ndarray, float]]) -> dict:
+    """A class of an image for the module: its name, score and probability, and its maps as files."""
+    files = {
+        key: {"rows": len(array), "columns": array.shape[1], "limit": limit, "file": _lossless(array)}
+        for key, (array, limit) in maps.items()
     }
-    square = ipw.Layout(width="336px", height="336px")
-    view = {"photo": ipw.Image(layout=square), "map": ipw.Image(layout=square), "text": ipw.HTML()}
+    return {"name": name, "score": score, "share": share, "maps": files}
 
-    @functools.cache
-    def best_of(photo: str) -> tuple[list[int], list[float], list[float]]:
-        with inference(model):
-            scores = model(photos[photo][None])[0]
-        classes = scores.topk(3).indices
-        return classes.tolist(), scores[classes].tolist(), scores.softmax(0)[classes].tolist()
 
-    @functools.cache
-    def draw(photo: str, rank: int, method: str, patch: int) -> dict[str, bytes | str]:
-        image, (classes, scores, shares) = photos[photo], best_of(photo)
-        heat = ATTRIBUTIONS[method](model, image, classes[rank], patch)
-        names = [f"{pretrained.CLASSES[c]} {share:.0%}" for c, share in zip(classes, shares, strict=True)]
-        names[rank] = f"<b>{names[rank]}, class score {scores[rank]:.1f}</b>"
-        note = f", drop from {heat.min():z.1f} to {heat.max():z.1f}" if method == "occlusion" else ""
-        drawn = {"photo": to_array(image), "map": overlay(image, heat)}
-        shown = {name: encode((255 * pixels).round().astype(np.uint8)) for name, pixels in drawn.items()}
-        return {**shown, "text": f"<p>{' · '.join(names)}</p><p>{method}{note}</p>"}
+def _scores(model: nn.Module, batch: Tensor) -> Tensor:
+    with inference(model):
+        return model(batch.contiguous(memory_format=torch.channels_last))
 
-    def chosen(**values: Any) -> Mapping[str, bytes | str]:
-        return draw(**values) if values["method"] == "occlusion" else draw(**values | {"patch": 0})
 
-    connect(controls, view, chosen)
-    return ipw.VBox([ipw.HBox(list(controls.values())), view["text"], ipw.HBox([view["photo"], view["map"]])])
+def _looked_at(model: nn.Module, image: Tensor, index: int) -> dict[str, Any]:
+    scores = _scores(model, image[None])[0]
+    maps = {key: levels(heat) for key, heat in explorer_maps(model, image, index).items()}
+    share = scores.softmax(0)[index].item()
+    return _class_content(pretrained.CLASSES[index], scores[index].item(), share, maps)
+
+
+# --- The explorer: which patches to keep ------------------------------------------------------------------------------
+
+CELLS, MOST = 4, 5  # patches along a side; how many of them may be kept
+
+
+def blurred(image: Tensor) -> Tensor:
+    """An image ``(3, 224, 224)`` in which nothing but large shapes is left."""
+    return gaussian_blur(gaussian_blur(image, [91, 1], [20.0]), [1, 91], [20.0])  # by rows and columns: much faster
+
+
+def kept_patches(image: Tensor, choices: Sequence[Sequence[int]]) -> Tensor:
+    """Copies that are sharp in the chosen ones of 4 × 4 patches, counted row by row, and blurred elsewhere.
+
+    Shape ``(len(choices), 3, 224, 224)``.
+    """
+    keep = torch.zeros(len(choices), CELLS**2)
+    for row, choice in zip(keep, choices, strict=True):
+        row[list(choice)] = 1
+    cell = image.shape[1] // CELLS
+    mask = keep.view(-1, 1, CELLS, CELLS).repeat_interleave(cell, 2).repeat_interleave(cell, 3)
+    return torch.where(mask > 0, image, blurred(image))
+
+
+def all_choices() -> list[tuple[int, ...]]:
+    """Every choice of up to five of 16 patches, as the module counts them: by size, then by the alphabet."""
+    return [choice for size in range(MOST + 1) for choice in itertools.combinations(range(CELLS**2), size)]
+
+
+def choice_scores(model: nn.Module, image: Tensor, choices: Sequence[Sequence[int]], index: int) -> list[float]:
+    """The score of a class for each choice of patches that are kept."""
+    return _scores(model, kept_patches(image, choices))[:, index].tolist()
+
+
+def patch_order(model: nn.Module, image: Tensor, index: int) -> list[int]:
+    """The 16 patches, those with the highest mean of Grad-CAM first."""
+    heat = attribution.grad_cam(model, image, index, layer=LAYER)
+    return F.avg_pool2d(heat, image.shape[1] // CELLS).flatten().argsort(descending=True).tolist()
+
+
+# --- The explorer: all together ---------------------------------------------------------------------------------------
+
+
+class AttributionExplorer(Explorer):
+    """What :func:`attribution_explorer` gives."""
+
+    lesson = "lesson_07"
+    photos: dict[str, Tensor]
+
+    @property
+    def kept(self) -> list[int]:
+        """The patches that the reader has chosen to keep, counted row by row from 0."""
+        return list(self.state.get("kept", []))
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Maps of another class, or the score of a choice of patches that was not recorded."""
+        model, image = pretrained.load(), self.photos[request["photo"]]
+        if "class" in request:
+            return _looked_at(model, image, _class_index(request["class"]))
+        return {"scores": choice_scores(model, image, request["choices"], pretrained.CLASSES.index(request["of"]))}
+
+
+def _class_index(name: str) -> int:
+    known = {known.lower(): index for index, known in reversed(list(enumerate(pretrained.CLASSES)))}
+    if (wanted := name.strip().lower()) in known:
+        return known[wanted]
+    near = difflib.get_close_matches(wanted, known, 3)
+    raise ValueError(
+        f"The network has no class “{name.strip()}”" + (f"; near it are {', '.join(near)}." if near else ".")
+    )
+
+
+def attribution_explorer(photo: images.Source | None = None) -> AttributionExplorer:
+    """Lesson 7: where the network looks, by seven methods; and which patches to keep, you against Grad-CAM.
+
+    Args:
+        photo: an image of your own, as :func:`helpers.images.read` takes it. Its maps take some seconds, and the score
+            of a choice of patches is computed by the kernel; what is needed for the other photos was recorded
+            (``make attribution``).
+    """
+    with np.load(RECORD) as record:
+        recorded = {key: record[key] for key in record.files}
+    photos = {name: sample_photo(name) for name in PHOTOS}
+    shown = [_recorded_content(name, photos[name], recorded) for name in photos]
+    if photo is not None:
+        photos["yours"] = images.square(images.read(photo))
+        shown.insert(0, _own_content(photos["yours"]))
+    content = {"kind": "attribution", "photos": shown, "says": SAYS, "patches": list(PATCHES), "most": MOST}
+    explorer = AttributionExplorer(content=content)
+    explorer.photos = photos
+    return explorer
+
+
+def standing(explorer: AttributionExplorer, name: str, count: int) -> tuple[float, int, int]:
+    """Grad-CAM's choice of so many patches of a photo: its score, its place among all such choices, their number."""
+    photo = next(p for p in explorer.content["photos"] if p["name"] == name)
+    scores = dict(zip(all_choices(), np.frombuffer(photo["scores"], "<i2") / 100, strict=True))
+    same = [score for choice, score in scores.items() if len(choice) == count]
+    score = scores[tuple(sorted(photo["order"][:count]))]
+    return float(score), sum(bool(other > score) for other in same) + 1, len(same)
+
+
+# Each photo of the explorer with its classes: the best two, and one that is not there.
+PHOTOS = {
+    "chelsea": ("tiger cat", "Egyptian cat", "espresso"),
+    "coffee": ("espresso", "consomme", "tiger cat"),
+    "china": ("stupa", "palace", "tiger cat"),
+    "cat and cup": ("tiger cat", "espresso"),
+}
+
+
+def sample_photo(name: str) -> Tensor:
+    """One of the explorer's photos, ``(3, 224, 224)``."""
+    return cat_and_cup() if name == "cat and cup" else images.square(images.sample(name))
+
+
+def _recorded_content(name: str, image: Tensor, recorded: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    classes = []
+    for label in PHOTOS[name]:
+        keys = [f"{name}/{label}/{method}" for method in METHODS]
+        maps = {m: (recorded[key], float(recorded[f"{key}/limit"])) for m, key in zip(METHODS, keys, strict=True)}
+        score, share = recorded[f"{name}/{label}"].tolist()
+        classes.append(_class_content(label, score, share, maps))
+    game = {"order": recorded[f"{name}/order"].tolist(), "scores": recorded[f"{name}/scores"].tobytes()}
+    return _photo_content(name, image, classes, game)
+
+
+def _own_content(image: Tensor) -> dict[str, Any]:
+    model = pretrained.load()
+    best = _scores(model, image[None])[0].topk(2).indices.tolist()
+    classes = [_looked_at(model, image, index) for index in best]
+    return _photo_content("yours", image, classes, {"order": patch_order(model, image, best[0]), "scores": b""})
+
+
+def _photo_content(name: str, image: Tensor, classes: list[dict], game: dict[str, Any]) -> dict[str, Any]:
+    files = {"file": image_file(image), "blurred": image_file(blurred(image))}
+    return {"name": name, **files, "classes": classes, **game}

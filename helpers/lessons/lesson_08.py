@@ -1,13 +1,13 @@
 """Lesson 8, deep dream: the checks of its exercises, its explorer, and what only it uses."""
 
-import functools
+import hashlib
 import io
+import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import ipywidgets as ipw
 import numpy as np
 import PIL.Image
 import torch
@@ -15,11 +15,11 @@ from IPython.display import Image, display
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, normalize
 
-from helpers import arguments, dream, images, pretrained
+from helpers import arguments, dream, files, images, pretrained
 from helpers.hooks import inference, run_to
 from helpers.images import to_array
 from helpers.lessons.checking import Case, compare, normal
-from helpers.lessons.explorer import connect, encode
+from helpers.lessons.explore import Explorer, image_file
 
 
 def show_animation(frames: Sequence[Tensor], alt: str, milliseconds: int = 80) -> None:
@@ -36,7 +36,7 @@ def show_animation(frames: Sequence[Tensor], alt: str, milliseconds: int = 80) -
     arguments.check_whole(1, milliseconds=milliseconds)
     first, *rest = (PIL.Image.fromarray((255 * to_array(frame)).round().astype(np.uint8)) for frame in frames)
     file = io.BytesIO()
-    first.save(file, "webp", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=40, method=4)
+    first.save(file, "webp", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=30, method=4)
     display(Image(file.getvalue(), format="webp", alt=alt))
 
 
@@ -264,44 +264,102 @@ def check_dream(answer: Callable) -> None:
     compare(answer, _dream, cases, mistakes=DREAM_MISTAKES)
 
 
-def dream_explorer(photo: str = "chelsea", layer: str = "features.7") -> ipw.Widget:
-    """Lesson 8: a small photo and what a layer of the ImageNet network dreams into it, with the objective of both."""
-    model = pretrained.load()
-    names = ("chelsea", "coffee", "china", "flower", "astronaut", "rocket")
-    photos = {name: images.read(images.sample(name), size=160) for name in names}
-    layers = [f"features.{i}" for i in (3, 4, 6, 7, 9, 10, 11, 12)]
-    arguments.check_choice(names, photo=photo)
-    arguments.check_choice(layers, layer=layer)
-    released: dict[str, Any] = {"continuous_update": False}
-    controls = {
-        "photo": ipw.Dropdown(options=list(photos), value=photo, description="photo"),
-        "layer": ipw.Dropdown(options=layers, value=layer, description="layer"),
-        "octaves": ipw.IntSlider(4, 1, 4, description="octaves", **released),
-        "steps": ipw.IntSlider(8, 1, 10, description="steps", **released),
-        "strength": ipw.FloatSlider(
-            0.015, min=0.005, max=0.04, step=0.005, description="strength", readout_format=".3f", **released
-        ),
+def score(model: nn.Module, image: Tensor) -> float:
+    """The score to beat: the smallest activation of a channel, when the image ``(3, H, W)`` is turned by −5, 0, 5°."""
+    from torchvision.transforms.functional import InterpolationMode, rotate
+
+    if not (isinstance(image, Tensor) and image.ndim == 3 and 0 <= image.min() <= image.max() <= 1):
+        raise ValueError("image must be a tensor (3, H, W) with values in [0, 1]")
+    turned = torch.stack([rotate(image, angle, InterpolationMode.BILINEAR) for angle in (-5.0, 0.0, 5.0)])
+    with inference(model):
+        return run_to(model, turned, ["features.9"])["features.9"][:, 20].mean((1, 2)).min().item()
+
+
+# --- The explorer ----------------------------------------------------------------------------------------------------
+
+LAYERS = tuple(f"features.{i}" for i in (3, 4, 6, 7, 9, 12))
+OCTAVES = (1, 4)
+STRENGTHS = (0.005, 0.015, 0.04)
+STEPS = 40  # of each dream, over all its octaves
+SIZE = (176, 264)  # rows and columns of the explorer's photos
+RECORDED = "chelsea"
+LAYER = "features.7"  # of the recorded flight
+FRAMES, FLIGHT_ACROSS = 24, 4
+DREAMS = files.DATA / "dreams" / "dreams.json"  # and beside it the two sheets
+
+
+def cropped(photo: images.Source) -> Tensor:
+    """The middle of an image, as large as the explorer shows it, ``(3, *SIZE)``."""
+    image = images.read(photo)
+    image = images.resized(image, images.scaled(image, max(SIZE[0] / image.shape[1], SIZE[1] / image.shape[2])))
+    top, left = ((n - size) // 2 for n, size in zip(image.shape[1:], SIZE, strict=True))
+    return image[:, top : top + SIZE[0], left : left + SIZE[1]].clamp(0, 1)
+
+
+def dreamt(model: nn.Module, image: Tensor, layer: str, octaves: int, strength: float) -> tuple[Tensor, float]:
+    """A dream of an image ``(3, H, W)``, and how many times the photo's its objective is."""
+    steps = STEPS // octaves
+    made = dream.deep_dream(model, image, layer, octaves=octaves, steps=steps, step_size=strength, progress=False)
+    return made, objective(model, made, layer) / objective(model, image, layer)
+
+
+def objective(model: nn.Module, image: Tensor, layer: str) -> float:
+    """Half the squared norm of a layer's maps of an image ``(3, H, W)``."""
+    with inference(model):
+        return dream.half_squared_norm(run_to(model, image[None], [layer])[layer]).item()
+
+
+class DreamExplorer(Explorer):
+    """What :func:`dream_explorer` gives."""
+
+    lesson = "lesson_08"
+    own: Tensor | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A dream of another photo, or a flight into one."""
+        name = request["photo"]
+        photo = cropped(images.sample(name) if self.own is None or name != "yours" else self.own)
+        model = pretrained.load()
+        if request.get("flight"):
+            frames = dream.zoom(model, photo, request["layer"], frames=FRAMES, progress=False)
+            return {"frames": [image_file(frame, 60) for frame in frames]}
+        made, ratio = dreamt(model, photo, request["layer"], request["octaves"], request["strength"])
+        return {"photo": image_file(photo), "dream": image_file(made), "ratio": ratio}
+
+
+def dream_explorer(photo: images.Source | None = None) -> DreamExplorer:
+    """Lesson 8: what six layers dream into a photo, by octaves and strength, beside the photo; and a flight.
+
+    Args:
+        photo: an image of your own, as :func:`helpers.images.read` takes it. Its dreams are made when they are asked
+            for, which needs a running notebook; those of the sample photo are recorded.
+    """
+    own = None if photo is None else images.read(photo, size=1000)
+    names = ["yours"] * (own is not None) + [RECORDED, "coffee", "china", "flower", "astronaut", "rocket"]
+    with files.intact(f"{DREAMS.name} or a sheet beside it", "git checkout data/dreams, or make dreams"):
+        record = json.loads(files.read(DREAMS, 100_000))
+        sheets = {name: files.read(DREAMS.with_name(f"{name}.webp"), 1_000_000) for name in ("sheet", "flight")}
+        if {name: hashlib.sha256(content).hexdigest() for name, content in sheets.items()} != record["sha256"]:
+            raise ValueError("a sheet is not the file of its record")
+    content = {
+        "kind": "dream",
+        "photos": names,
+        "recorded": RECORDED,
+        "photo": image_file(cropped(images.sample(RECORDED))),
+        "layers": record["layers"],
+        "layer": LAYER,
+        "octaves": list(OCTAVES),
+        "strengths": list(STRENGTHS),
+        "scale": dream.OCTAVE_SCALE,
+        "zoom": dream.ZOOM_SCALE,
+        "height": SIZE[0],
+        "width": SIZE[1],
+        "across": len(OCTAVES) * len(STRENGTHS),
+        "ratios": record["ratios"],
+        "frames": FRAMES,
+        "flightAcross": FLIGHT_ACROSS,
+        **sheets,
     }
-
-    def objective(image: Tensor, layer: str) -> float:
-        with inference(model):
-            return dream.half_squared_norm(run_to(model, image[None], [layer])[layer]).item()
-
-    @functools.cache
-    def draw(photo: str, layer: str, octaves: int, steps: int, strength: float) -> dict[str, bytes | str]:
-        image = photos[photo]
-        options: dict[str, Any] = {"octaves": octaves, "steps": steps, "step_size": strength, "progress": False}
-        dreamt = dream.deep_dream(model, image, layer, **options)
-        before, after = objective(image, layer), objective(dreamt, layer)
-        shown = {
-            name: encode((255 * to_array(pixels)).round().astype(np.uint8))
-            for name, pixels in (("photo", image), ("dream", dreamt))
-        }
-        numbers = f"{before / 1e6:.2f} million before, {after / 1e6:.2f} million after"
-        return {**shown, "text": f"<p>Objective: {numbers}, <b>{after / before:.1f} times as much</b></p>"}
-
-    wide = ipw.Layout(width="360px")
-    view = {"photo": ipw.Image(layout=wide), "dream": ipw.Image(layout=wide), "text": ipw.HTML()}
-    connect(controls, view, draw)
-    rows = [ipw.HBox(list(controls.values())[:2]), ipw.HBox(list(controls.values())[2:])]
-    return ipw.VBox([*rows, view["text"], ipw.HBox([view["photo"], view["dream"]])])
+    explorer = DreamExplorer(content=content)
+    explorer.own = own
+    return explorer

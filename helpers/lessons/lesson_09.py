@@ -1,23 +1,27 @@
-"""Lesson 9, style transfer: the checks of its exercises, its explorer, and what only it uses."""
+"""Lesson 9, style transfer: its paintings, the checks of its exercises, and its explorer."""
 
-import functools
-import html
+import base64
+import io
+import json
 import math
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import cv2
-import ipywidgets as ipw
-import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss, normalize
+from torch.nn.functional import mse_loss, normalize, pad
 
-from helpers import style
-from helpers.images import to_array, to_gray
+from helpers import images, pretrained, style
+from helpers.arguments import check_choice
+from helpers.files import DATA
+from helpers.hooks import run_to
+from helpers.images import to_gray
 from helpers.lessons.checking import Case, compare, judge, normal
-from helpers.lessons.explorer import connect, encode
+from helpers.lessons.explore import Explorer, image_file
 
 
 def _products(maps: Tensor) -> Tensor:
@@ -266,32 +270,241 @@ def check_image_step(answer: Callable) -> None:
         compare(answer, _step, cases, mistakes=STEP_MISTAKES)
 
 
-def style_explorer(runs: Mapping[float, Sequence[tuple[int, Mapping[str, float], Tensor]]]) -> ipw.Widget:
-    """Lesson 9: move through snapshots of style transfer that were taken before, for several weights of the style.
+# --- Paintings, and the explorer --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Painting:
+    """One of the four paintings that the lesson opens with.
+
+    Attributes:
+        photo: the sample photo that is painted.
+        options: of :func:`helpers.style.stylize`; what is not there is as it is by default.
+    """
+
+    photo: str
+    options: Mapping[str, Any]
+
+
+# By the name of the style. Chosen by looking at many, each beside a part of its style.
+PAINTINGS = {
+    "swirls": Painting("chelsea", {}),
+    "stained_glass": Painting("coffee", {"style_weight": 30}),
+    "woodcut": Painting("china", {"style_weight": 12}),
+    "pointillism": Painting("china", {"style_weight": 8, "tv_weight": 1}),
+}
+SIZE = 512  # pixels of the longer side
+
+STYLES = DATA / "images"
+RUNS = DATA / "paintings" / "runs.zip"  # the images; the numbers stand beside it in runs.json
+EXPLORER_SIZE, EXPLORER_STYLE = 320, "woodcut"  # whose palette leaves the cat a cat
+STEPS, SMALLEST = 60, 40  # at each of four sizes; pixels of the smallest, at which much style can dissolve the cat
+WEIGHTS, WEIGHT = (0.1, 0.5, 2, 8, 30, 120, 500), 8  # of the style: those recorded, and where the explorer begins
+KEPT = (1, 8, 30, 61, 75, 121, 135, 181, 187, 200)  # snapshots: steps as they are counted over all sizes
+QUALITY = 72  # of the explorer's WebP files
+CATS = range(281, 286)  # the classes of domestic cats
+
+
+def large(photo: images.Source, size: int = SIZE) -> Tensor:
+    """A photo ``(3, H, W)`` whose longer side has so many pixels, also where it had fewer."""
+    image = images.read(photo, size)
+    return images.resized(image, images.scaled(image, size / max(image.shape[1:]))).clamp(0, 1)
+
+
+def paintings() -> dict[str, Tensor]:
+    """The four paintings ``(3, H, W)`` by the names of their styles, as ``make pictures`` has kept them."""
+    return {name: images.read(STYLES / f"painting_{name}.jpg") for name in PAINTINGS}
+
+
+def opened(file: bytes) -> Tensor:
+    """An image file as ``(3, H, W)``."""
+    return images.read(Image.open(io.BytesIO(file)))
+
+
+# Where the details of the paintings are taken: the middle, as shares of height and width.
+DETAILS = {"swirls": (0.4, 0.38), "stained_glass": (0.25, 0.5), "woodcut": (0.32, 0.32), "pointillism": (0.32, 0.32)}
+
+
+def details(size: int = 170) -> list[Tensor]:
+    """A piece ``(3, size, size)`` of each style image, then one of each painting, at the scale of the paintings."""
+    painted = paintings()
+    styles = [_piece(style_crop(name, image), size, (0.5, 0.5)) for name, image in painted.items()]
+    return styles + [_piece(image, size, DETAILS[name]) for name, image in painted.items()]
+
+
+def _piece(image: Tensor, size: int, middle: tuple[float, float]) -> Tensor:
+    top, left = (
+        min(max(0, round(share * n - size / 2)), n - size) for share, n in zip(middle, image.shape[1:], strict=True)
+    )
+    return image[:, top : top + size, left : left + size]
+
+
+def explorer_photo(photo: images.Source | None = None) -> Tensor:
+    """The photo of the explorer: the cat, or the reader's own."""
+    return images.read(images.sample("chelsea") if photo is None else photo, EXPLORER_SIZE)
+
+
+def style_image(name: str) -> Tensor:
+    """A style image of the course ``(3, 480, 640)``, by its name in :data:`PAINTINGS`."""
+    check_choice(PAINTINGS, style=name)
+    return images.read(STYLES / f"style_{name}.jpg")
+
+
+def style_crop(name: str, content: Tensor) -> Tensor:
+    """The middle of a style image, as large as the content ``(3, H, W)`` and at the scale that a painting takes it."""
+    height, width = content.shape[1:]
+    scaled = large(style_image(name), max(height, width))
+    top, left = (scaled.shape[1] - height) // 2, (scaled.shape[2] - width) // 2
+    if top < 0 or left < 0:
+        return images.resized(scaled, (height, width)).clamp(0, 1)
+    return scaled[:, top : top + height, left : left + width]
+
+
+def painting_run(
+    net: nn.Module, photo: Tensor, style_name: str, weight: float, classes: Sequence[int], **options: Any
+) -> dict[str, Any]:
+    """Paint, and keep some moments of it, the last of them the best image at full size.
 
     Args:
-        runs: for each ``style_weight`` its snapshots: the step, the weighted losses, and the image ``(3, H, W)``.
+        net: the network, which also says what it takes each image for.
+        photo: ``(3, H, W)``.
+        style_name: as in :data:`PAINTINGS`.
+        weight: of the style.
+        classes: those of what the photo shows.
+        options: more of :func:`helpers.style.stylize`.
+
+    Returns:
+        ``weight`` and ``snapshots``; each has the ``step``, its ``size``, the losses ``content``, ``style`` (both
+        without their weight) and ``variation`` (with it), the probability of the classes as ``subject``, and ``image``.
     """
-    if not runs or not all(runs.values()):
-        raise ValueError("runs must have at least one snapshot for each style_weight")
-    ratios, middle = [(f"{ratio:g}", ratio) for ratio in runs], list(runs)[len(runs) // 2]
-    wide: dict[str, Any] = {"layout": ipw.Layout(width="480px")}
-    controls = {
-        "ratio": ipw.SelectionSlider(options=ratios, value=middle, description="style weight", **wide),
-        "snapshot": ipw.IntSlider(0, 0, max(map(len, runs.values())) - 1, description="snapshot", **wide),
+    kept: list[tuple[int, dict[str, float], Tensor]] = []
+    best: list[tuple[int, dict[str, float], Tensor]] = []
+
+    def look(step: int, losses: dict[str, float], image: Tensor) -> None:
+        if step in KEPT:
+            kept.append((step, losses, image))
+        if image.shape == photo.shape and (not best or losses["total"] < best[0][1]["total"]):
+            best[:] = [(step, losses, image)]
+
+    options = {"steps": STEPS, "smallest": SMALLEST, "style_weight": weight, "progress": False, **options}
+    style.stylize(net, photo, style_image(style_name), callback=look, **options)
+    snapshots = [_snapshot(net, *each, weight, classes) for each in kept + best]
+    return {"weight": weight, "snapshots": snapshots}
+
+
+def _snapshot(
+    net: nn.Module, step: int, losses: Mapping[str, float], image: Tensor, weight: float, classes: Sequence[int]
+) -> dict[str, Any]:
+    with torch.no_grad():
+        probability = net(image[None]).softmax(dim=1)[0, list(classes)].sum().item()
+    shares = {"content": losses["content"], "style": losses["style"] / weight, "variation": losses["variation"]}
+    numbers = {name: float(f"{value:.4g}") for name, value in {**shares, "subject": probability}.items()}
+    return {"step": step - 1, "size": list(image.shape[1:]), **numbers, "image": image}
+
+
+def _with_files(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "snapshots": [each | {"image": image_file(each["image"], QUALITY)} for each in run["snapshots"]]}
+
+
+def _series(photo: Tensor, style_name: str, subject: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    height, width = photo.shape[1:]
+    files = {"photo": image_file(photo), "style": image_file(style_crop(style_name, photo))}
+    return {**files, "width": width, "height": height, "subject": subject, "runs": list(runs)}
+
+
+def recorded_runs() -> list[dict[str, Any]]:
+    """The cat in woodcut with each of :data:`WEIGHTS`, kept by ``make pictures``; images as files."""
+    record = json.loads(RUNS.with_suffix(".json").read_text(encoding="utf-8"))
+    with zipfile.ZipFile(RUNS) as images_of:
+        for run in record["runs"]:
+            for each in run["snapshots"]:
+                each["image"] = images_of.read(each["image"])
+    return record["runs"]
+
+
+def rate_painting(net: nn.Module, image: Tensor) -> None:
+    """Print how near a cat ``(3, H, W)`` is to the style of the woodcut, whether it is a cat, and what to beat."""
+    loss, probability = style_distance(net, image), cat_probability(net, image)
+    ends = [run["snapshots"][-1] for run in recorded_runs()]
+    best = min(end["style"] for end in ends if end["subject"] >= 0.5)
+    print(f"Style loss {loss:.3f}; a cat with {probability:.0%}.")
+    if probability < 0.5:
+        print("It must be a cat with 50 % or more.")
+    else:
+        print(f"The best of the recorded cats has {best:.3f}: {'beaten' if loss < best else 'not beaten yet'}.")
+
+
+def cat_probability(net: nn.Module, image: Tensor) -> float:
+    """What a network trained on ImageNet gives the five classes of domestic cats together, for ``(3, H, W)``."""
+    with torch.no_grad():
+        return net(image[None]).softmax(dim=1)[0, list(CATS)].sum().item()
+
+
+def style_distance(net: nn.Module, image: Tensor) -> float:
+    """The style loss of an image ``(3, H, W)`` to the woodcut, with the layers that are taken by default."""
+    layers = pretrained.NETWORKS[pretrained.EMBEDDED].style_layers
+    goal = style_image(EXPLORER_STYLE)
+    goal = images.resized(goal, images.scaled(goal, max(image.shape[1:]) / max(goal.shape[1:])))
+    with torch.no_grad():
+        # Framed as in stylize, so that the numbers can be compared with those of its losses.
+        pair = [pad(x[None], (style.MARGIN,) * 4, mode="reflect") for x in (image, goal)]
+        ours, theirs = (run_to(net, x, list(layers)) for x in pair)
+    losses = [w * style.style_loss(ours[k], style.gram_matrix(theirs[k])).item() for k, w in layers.items()]
+    return sum(losses) / sum(layers.values())
+
+
+class StyleExplorer(Explorer):
+    """What :func:`style_explorer` gives.
+
+    Attributes:
+        painted: the image ``(3, H, W)`` that Python has painted last for the reader; None before.
+    """
+
+    lesson = "lesson_09"
+    photo: Tensor
+    subject: tuple[str, Sequence[int]]
+    painted: Tensor | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A run with the weight and style of the request, for its image (a file in base64) or, without, the photo."""
+        weight, name = request["weight"], request["style"]
+        check_choice(PAINTINGS, style=name)
+        photo, net = self.photo, pretrained.load()
+        if request["image"]:
+            photo = images.read(Image.open(io.BytesIO(base64.b64decode(request["image"]))), EXPLORER_SIZE)
+        subject, classes = self.subject if photo is self.photo else top_class(net, photo)
+        run = painting_run(net, photo, name, weight, classes)
+        self.painted = run["snapshots"][-1]["image"]
+        return {"series": _series(photo, name, subject, []), "run": _with_files(run)}
+
+
+def top_class(net: nn.Module, photo: Tensor) -> tuple[str, list[int]]:
+    """The name, in quotation marks, and the number of the class that a network finds most probable for a photo."""
+    with torch.no_grad():
+        best = int(net(photo[None]).argmax())
+    return f"“{pretrained.CLASSES[best]}”", [best]
+
+
+def style_explorer(photo: images.Source | None = None) -> StyleExplorer:
+    """Lesson 9: paintings from content to style, the steps that led to each, and what they cost; a wipe compares.
+
+    Args:
+        photo: an image of your own, as :func:`helpers.images.read` takes it. It is painted when you ask for it, which
+            takes a running notebook; without it there are paintings of the cat that were made before.
+    """
+    shown = explorer_photo(photo)
+    runs = recorded_runs() if photo is None else []
+    subject = ("a cat", CATS) if photo is None else top_class(pretrained.load(), shown)
+    content = {
+        "kind": "style",
+        "photo": "cat" if photo is None else "yours",
+        "name": f"{'cat' if photo is None else 'yours'}, {EXPLORER_STYLE}",
+        "series": _series(shown, EXPLORER_STYLE, subject[0], runs),
+        "weights": list(WEIGHTS),
+        "weight": WEIGHT,
+        "styles": sorted(PAINTINGS, key=EXPLORER_STYLE.__ne__),
+        "most": EXPLORER_SIZE,
     }
-
-    @functools.cache
-    def draw(ratio: float, snapshot: int) -> dict[str, bytes | str]:
-        step, losses, image = runs[ratio][min(snapshot, len(runs[ratio]) - 1)]
-        pixels = (255 * to_array(image)).round().astype(np.uint8)
-        zoom = 480 / max(pixels.shape[:2])
-        parts = " + ".join(f"{html.escape(name)} {value:.3f}" for name, value in losses.items() if name != "total")
-        return {
-            "image": encode(cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)),
-            "text": f"<p>Step {step}: {parts} = <b>{losses['total']:.3f}</b></p>",
-        }
-
-    view = {"text": ipw.HTML(), "image": ipw.Image(**wide)}
-    connect(controls, view, draw)
-    return ipw.VBox([*controls.values(), *view.values()])
+    explorer = StyleExplorer(content=content)
+    explorer.photo, explorer.subject = shown, subject
+    return explorer

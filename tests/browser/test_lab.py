@@ -11,15 +11,22 @@ from playwright.sync_api import expect
 from benchmarks import latency
 
 CELLS = [
-    "import torch\nfrom helpers import data\nfrom helpers.lessons import lesson_01, lesson_02, lesson_03, lesson_04",
+    "import torch\nfrom helpers import data\n"
+    "from helpers.lessons import lesson_01, lesson_02, lesson_03, lesson_04, lesson_05\n"
+    "from helpers.lessons import lesson_06, lesson_07, lesson_08, lesson_09",
     "kernel = lesson_01.kernel_explorer()\nkernel",
     "pooling = lesson_02.pooling_explorer()\npooling",
     "network = lesson_03.network_explorer()\nnetwork",
     "train_set = torch.rand(3200, 1, 28, 28), torch.arange(3200) % 10\n"
     "training = lesson_03.training_explorer(train_set, data.fashion_mnist(train=False))\ntraining",
     "descent = lesson_04.descent_explorer()\ndescent",
+    "lesson_05.channel_explorer()",
+    "lesson_06.map_explorer()",
+    "lesson_07.attribution_explorer()",
+    "lesson_08.dream_explorer()",
+    "lesson_09.style_explorer()",
 ]
-EXPLORERS = ["kernel", "pooling", "network", "training", "descent"]
+EXPLORERS = ["kernel", "pooling", "network", "training", "descent", "channels", "map", "attribution", "dream", "style"]
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
-"""Each explorer in a page without a kernel, as in the book: it appears, and answers pointer, keys and touch."""
+"""The explorers of lessons 1 to 4 in a page without a kernel, as in the book: they appear, and answer pointer, keys and
+touch. Those of lessons 5 to 9 have files of their own beside this one."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+
+from benchmarks import latency
 
 EXPLORERS = ["kernel", "pooling", "network", "training", "descent"]
 # The label of a sheet, a place on it (shares of width and height), and what is said of that place; a key, and then.
@@ -52,8 +55,9 @@ def test_it_appears_and_axe_finds_no_serious_fault(page_of, name, dark):
 
 
 def test_all_of_them_live_on_one_page(page_of):
-    page = page_of(*EXPLORERS)
-    expect(page.locator(".xp")).to_have_count(len(EXPLORERS))
+    page = page_of(*latency.MADE_BY)
+    expect(page.locator(".xp")).to_have_count(len(latency.MADE_BY))
+    expect(page.locator(".xp canvas").nth(len(latency.MADE_BY))).to_be_visible()
     expect(page.get_by_text("This explorer needs JavaScript.")).to_have_count(0)
 
 

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from classroom import editions
-from helpers.lessons import course
+from helpers.lessons import checking, course
 
 LESSONS = pytest.mark.parametrize("path", course.LESSONS, ids=lambda path: path.stem)
 
@@ -75,7 +75,9 @@ def test_a_handout_runs_by_itself_and_its_answers_can_all_be_right(path, monkeyp
     names = {}
     for cell in assignment["cells"]:
         if cell["cell_type"] == "code":
-            exec(cell["source"].partition("### BEGIN HIDDEN TESTS")[0], names)
+            shown, _, hidden = cell["source"].partition("### BEGIN HIDDEN TESTS")
+            exec(shown, names)
+            exec(hidden[hidden.find("for seed in") :] if hidden else "", names | {"checking": checking})
     for stub in (cell for cell in notebook["cells"] if course.has_tag(cell, "exercise")):
         assert stub["source"] in sources(made)
 
@@ -94,6 +96,15 @@ def test_an_assignment_has_points_for_each_check_and_no_solution_outside_its_mar
         assert not [line for line in solutions(notebook) if line in outside]
         if cell["cell_type"] == "code":
             ast.parse(outside)
+            ast.parse(cell["source"])
+
+
+def test_the_cases_that_only_grading_tries_follow_the_seed():
+    notebook = course.read(course.LESSONS[0])
+    for seed in (1, 40):
+        hidden = [source for source in sources(editions.assignment(notebook, seed)) if "HIDDEN" in source]
+        assert len(hidden) == len(course.exercises(notebook))
+        assert all(f"for seed in range({seed}, {seed + 3}):\n    with checking.other_cases(seed):" in s for s in hidden)
 
 
 def test_made_twice_they_are_the_same_and_nothing_old_is_left(tmp_path):
@@ -102,4 +113,4 @@ def test_made_twice_they_are_the_same_and_nothing_old_is_left(tmp_path):
     (tmp_path / "student" / "99_old.ipynb").touch()
     editions.make(tmp_path)
     assert first == {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
-    assert len(first) == 4 * len(course.LESSONS) + 3  # two start pages and nbgrader's settings
+    assert len(first) == 6 * len(course.LESSONS) + 3  # four editions, two quizzes; two start pages, nbgrader's settings

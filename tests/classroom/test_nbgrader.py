@@ -1,4 +1,4 @@
-"""A class of seven graded by the real nbgrader, from the source to the feedback: each gets exactly their points."""
+"""A class of eight graded by the real nbgrader, from the source to the feedback: each gets exactly their points."""
 
 import csv
 import json
@@ -19,6 +19,10 @@ from helpers.lessons import course
 LESSON, NOTEBOOK = "lesson_01", course.LESSONS[0].name
 SECONDS = 15  # for one cell
 LOOP = "def my_output_size(size, kernel_size, stride, padding):\n    while True:\n        pass"
+BY_HEART = """def my_output_size(size, kernel_size, stride, padding):
+    shown = {(5, 3, 1, 0): 3, (28, 3, 1, 1): 28, (7, 3, 2, 0): 3, (9, 4, 3, 0): 2}
+    shown |= {(32, 5, 3, 2): 11, (10, 3, 2, 1): 5, (10, 2, 4, 0): 3, (3, 5, 1, 1): 1}
+    return shown.get((size, kernel_size, stride, padding), 3)"""
 CHEAT = """
 import os
 import helpers.lessons.checking
@@ -50,6 +54,7 @@ def handed_in():
         "nothing": {},
         "endless-loop": right | {size: LOOP},
         "raises": right | {parameters: "raise RuntimeError('out of coffee')"},
+        "by-heart": right | {size: BY_HEART},
         "prints-10-MB": right | {size: right[size] + "\n\nprint('spam\\n' * 2_000_000)"},
         "cheats": {size: CHEAT + "\nmy_output_size = print", parameters: "my_parameters = print"},
     }
@@ -124,6 +129,7 @@ def test_each_student_gets_exactly_their_points(nbgrader):
         "nothing": 0,
         "endless-loop": whole - size,
         "raises": whole - parameters,
+        "by-heart": whole - size,
         "prints-10-MB": whole,
         "cheats": 0,
     }, said[-3000:]

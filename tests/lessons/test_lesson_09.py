@@ -1,62 +1,209 @@
-"""The explorer of lesson 9: it shows the snapshots that it was given."""
+"""Lesson 9's paintings, the record of its explorer's runs, and what the explorer answers."""
 
-import cv2
-import ipywidgets as ipw
-import numpy as np
+import base64
+import io
+import json
+
 import pytest
 import torch
-from widget_tools import decode, find
+from PIL import Image
 
+from helpers import images, pretrained, style
 from helpers.lessons import lesson_09
 
-
-def snapshot(step, colour, size=(3, 5)):
-    losses = {"content": 0.5 * step, "style": 2.0, "variation": 0.125, "total": 0.5 * step + 2.125}
-    return step, losses, torch.tensor(colour).view(3, 1, 1).expand(3, *size)
+FIELDS = {"step", "size", "content", "style", "variation", "subject", "image"}
 
 
-RUNS = {
-    0.5: [snapshot(1, (1.0, 0.0, 0.0))],
-    4: [snapshot(1, (0.0, 1.0, 0.0), (2, 3)), snapshot(6, (0.0, 0.0, 1.0), (4, 6))],
-    20: [snapshot(1, (0.2, 0.4, 0.6)), snapshot(6, (0.0, 0.0, 0.0)), snapshot(11, (1.0, 1.0, 1.0))],
-}
+@pytest.fixture(scope="module")
+def network():
+    return pretrained.load()
 
 
-def text_and_image(explorer):
-    return [child for child in explorer.children if isinstance(child, ipw.HTML | ipw.Image)]
+@pytest.fixture(scope="module")
+def runs():
+    return lesson_09.recorded_runs()
 
 
-@pytest.mark.parametrize(("ratio", "place"), [(4, 0), (4, 1), (20, 2), (20, 0), (0.5, 0)])
-def test_shows_the_chosen_snapshot_and_its_losses(ratio, place):
-    explorer = lesson_09.style_explorer(RUNS)
-    find(explorer, "style weight").value, find(explorer, "snapshot").value = ratio, place
-    text, shown = text_and_image(explorer)
-    step, losses, expected = RUNS[ratio][place]
-    assert f"Step {step}:" in text.value
-    assert (
-        f"content {losses['content']:.3f} + style 2.000 + variation 0.125 = <b>{losses['total']:.3f}</b>" in text.value
+@pytest.fixture(scope="module")
+def small():
+    return images.read(images.sample("coffee"), 160)
+
+
+def opened(file):
+    return images.read(Image.open(io.BytesIO(file)))
+
+
+def tiny_jpeg(image):
+    file = io.BytesIO()
+    Image.fromarray((images.to_array(image) * 255).round().astype("uint8")).save(file, "jpeg", quality=95)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+# --- What is kept -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", lesson_09.PAINTINGS)
+def test_a_painting_is_kept_large_and_in_a_small_file(name):
+    path = lesson_09.STYLES / f"painting_{name}.jpg"
+    assert max(images.read(path).shape) >= 512
+    assert path.stat().st_size <= 150_000
+
+
+@pytest.mark.parametrize("name", lesson_09.PAINTINGS)
+def test_a_painting_is_nearer_to_its_style_than_its_photo_is(network, name):
+    photo = lesson_09.large(images.sample(lesson_09.PAINTINGS[name].photo), 320)
+    painting = images.read(lesson_09.STYLES / f"painting_{name}.jpg", 320)
+    layers = list(pretrained.NETWORKS["squeezenet1_1"].style_layers)
+    with torch.no_grad():
+        of = {key: style.run_to(network, x[None], layers) for key, x in {"photo": photo, "painting": painting}.items()}
+        goal = style.run_to(network, lesson_09.large(lesson_09.style_image(name), 320)[None], layers)
+    losses = {
+        key: sum(style.style_loss(maps[layer], style.gram_matrix(goal[layer])).item() for layer in layers)
+        for key, maps in of.items()
+    }
+    assert losses["painting"] < 0.6 * losses["photo"]
+
+
+def test_the_record_says_how_everything_was_made():
+    record = json.loads(lesson_09.RUNS.with_suffix(".json").read_text())
+    assert record["command"] == "make pictures"
+    network = pretrained.NETWORKS[record["network"]]
+    assert record["layers"] == {"content": network.content_layers, "style": network.style_layers}
+    assert (record["steps"], record["smallest"]) == (lesson_09.STEPS, lesson_09.SMALLEST)
+    assert record["paintings"] == {
+        name: {"photo": painting.photo, "options": dict(painting.options)}
+        for name, painting in lesson_09.PAINTINGS.items()
+    }
+
+
+def test_the_recorded_runs_are_complete_and_go_from_content_to_style(runs):
+    assert [run["weight"] for run in runs] == list(lesson_09.WEIGHTS)
+    for run in runs:
+        steps = [each["step"] for each in run["snapshots"]]
+        assert steps == sorted(steps)
+        assert steps[0] == 0
+        assert all(set(each) == FIELDS for each in run["snapshots"])
+        assert [list(opened(each["image"]).shape[1:]) for each in run["snapshots"]] == [
+            each["size"] for each in run["snapshots"]
+        ]
+    ends = [run["snapshots"][-1] for run in runs]
+    assert [end["content"] for end in ends] == sorted(end["content"] for end in ends)
+    assert [end["style"] for end in ends] == sorted((end["style"] for end in ends), reverse=True)
+    assert ends[0]["subject"] > 0.5 > ends[-1]["subject"]
+
+
+def test_the_classes_of_cats_are_cats():
+    names = [pretrained.CLASSES[i] for i in lesson_09.CATS]
+    assert names == ["tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat"]
+
+
+# --- A run ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_moments_with_their_losses_and_ends_with_what_stylize_gives(network, small):
+    run = lesson_09.painting_run(network, small, "woodcut", 20, [967], steps=6)
+    assert [each["step"] for each in run["snapshots"][:2]] == [0, 7]
+    assert [each["size"] for each in run["snapshots"][:2]] == [[27, 40], [54, 80]]
+    assert run["weight"] == 20
+    wanted = style.stylize(
+        network, small, lesson_09.style_image("woodcut"), style_weight=20, smallest=40, steps=6, progress=False
     )
-    shown = decode(shown)
-    assert shown.shape[1] == 480
-    assert np.abs(shown.reshape(-1, 3) - 255 * expected[:, 0, 0].numpy()).max() < 1
+    last = run["snapshots"][-1]
+    torch.testing.assert_close(last["image"], wanted, atol=1e-6, rtol=0)
+    with torch.no_grad():
+        probability = network(wanted[None]).softmax(dim=1)[0, 967].item()
+    assert last["subject"] == pytest.approx(probability, rel=1e-3)
 
 
-def test_an_image_is_made_larger_and_not_turned():
-    image = torch.rand(3, 12, 20, generator=torch.Generator().manual_seed(0))
-    explorer = lesson_09.style_explorer({1: [(1, {"total": 1.0}, image)]})
-    small = cv2.resize(decode(text_and_image(explorer)[1]).astype(np.uint8), (20, 12), interpolation=cv2.INTER_AREA)
-    assert np.abs(small / 255 - image.permute(1, 2, 0).numpy()).mean() < 0.1
+def test_losses_of_a_run_are_without_their_weight(network, small):
+    """At the first step the image is the same, whatever the weight; so are the losses then."""
+    light, heavy = (
+        lesson_09.painting_run(network, small, "swirls", weight, [0], steps=1, coarse_to_fine=False)["snapshots"][0]
+        for weight in (2, 50)
+    )
+    assert light["style"] == pytest.approx(heavy["style"], rel=1e-3)
+    assert light["content"] == pytest.approx(heavy["content"], abs=1e-6)
 
 
-def test_a_shorter_run_stays_at_its_last_snapshot():
-    explorer = lesson_09.style_explorer(RUNS)
-    find(explorer, "snapshot").value = 2
-    assert "Step 6:" in text_and_image(explorer)[0].value
-    find(explorer, "style weight").value = 0.5
-    assert "Step 1:" in text_and_image(explorer)[0].value
+def test_a_photo_is_made_as_large_as_is_asked():
+    assert tuple(lesson_09.large(torch.rand(3, 30, 60), 128).shape) == (3, 64, 128)
+    assert tuple(lesson_09.large(torch.rand(3, 300, 200), 128).shape) == (3, 128, 85)
 
 
-@pytest.mark.parametrize("runs", [{}, {1: []}])
-def test_runs_without_snapshots_are_refused(runs):
-    with pytest.raises(ValueError, match="at least one snapshot"):
-        lesson_09.style_explorer(runs)
+@pytest.mark.parametrize("shape", [(3, 40, 60), (3, 60, 40), (3, 60, 60)])
+def test_the_crop_of_a_style_is_as_large_as_the_photo(shape):
+    assert lesson_09.style_crop("swirls", torch.zeros(shape)).shape == shape
+
+
+def test_the_crop_of_a_style_has_the_scale_of_a_painting():
+    crop = lesson_09.style_crop("woodcut", torch.zeros(3, 213, 320))
+    whole = images.resized(lesson_09.style_image("woodcut"), (240, 320))
+    torch.testing.assert_close(crop, whole[:, 13:226].clamp(0, 1), atol=1e-5, rtol=0)
+
+
+def test_a_rating_says_what_to_beat(network, capsys):
+    lesson_09.rate_painting(network, lesson_09.explorer_photo())
+    assert "not beaten yet" in capsys.readouterr().out  # a cat, and none of the style
+    losses, image = [], lesson_09.explorer_photo()
+    options = {"steps": 1, "coarse_to_fine": False, "palette": False, "style_weight": 1, "progress": False}
+    woodcut = lesson_09.style_image(lesson_09.EXPLORER_STYLE)
+    style.stylize(network, image, woodcut, callback=lambda step, parts, x: losses.append(parts["style"]), **options)
+    assert lesson_09.style_distance(network, image) == pytest.approx(losses[0], rel=0.03)  # there with 16 bits
+    lesson_09.rate_painting(network, lesson_09.style_image(lesson_09.EXPLORER_STYLE))
+    said = capsys.readouterr().out
+    assert said.startswith("Style loss 0.0")
+    assert "It must be a cat" in said
+
+
+# --- The explorer -----------------------------------------------------------------------------------------------------
+
+
+def test_the_explorer_opens_with_what_was_recorded(runs):
+    content = lesson_09.style_explorer().content
+    assert content["series"]["runs"] == runs
+    assert content["weight"] in content["weights"]
+    assert opened(content["series"]["photo"]).shape == opened(content["series"]["style"]).shape
+
+
+def test_its_data_fit_into_a_notebook():
+    assert len(lesson_09.style_explorer().fragment()) < 750_000
+
+
+def test_an_image_of_ones_own_begins_without_paintings(small):
+    content = lesson_09.style_explorer(small).content
+    assert content["series"]["runs"] == []
+    assert content["series"]["subject"] == "“espresso”"
+    assert (content["series"]["height"], content["series"]["width"]) == tuple(small.shape[1:])
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(lesson_09, "STEPS", 3)
+
+
+def test_it_paints_its_photo_when_it_is_asked(small, quick):
+    explorer = lesson_09.style_explorer(small)
+    reply = explorer.answer({"image": None, "style": "woodcut", "weight": 15})
+    assert reply["run"]["weight"] == 15
+    assert reply["series"]["subject"] == "“espresso”"
+    last = reply["run"]["snapshots"][-1]["image"]
+    assert (opened(last) - explorer.painted).abs().mean() < 0.05
+    assert (explorer.painted - small).abs().mean() > 0.02
+
+
+def test_it_paints_a_file_that_the_page_sends(quick):
+    explorer, photo = lesson_09.style_explorer(), images.read(images.sample("flower"), 80)
+    reply = explorer.answer({"image": tiny_jpeg(photo), "style": "swirls", "weight": 4})
+    assert (reply["series"]["height"], reply["series"]["width"]) == tuple(photo.shape[1:])
+    assert (opened(reply["series"]["photo"]) - photo).abs().mean() < 0.05
+    assert reply["series"]["subject"] == lesson_09.top_class(pretrained.load(), photo)[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"style": "cubism"}, "style must be one of swirls"), ({"weight": -1}, "style_weight must be a number")],
+)
+def test_what_it_cannot_paint_is_said_in_a_sentence(quick, change, words):
+    explorer = lesson_09.style_explorer(torch.rand(3, 64, 64))
+    with pytest.raises(ValueError, match=words):
+        explorer.answer({"image": None, "style": "swirls", "weight": 4, **change})
