@@ -16,6 +16,7 @@ from torch.nn.functional import normalize, pad
 from helpers import arguments, features, files
 from helpers.data import CLASSES, fashion_mnist
 from helpers.hooks import inference
+from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare
 from helpers.lessons.explore import Explorer, image_file
 from helpers.models import trained_fashion_net
@@ -103,7 +104,7 @@ def class_scatter(
 
 def check_nearest_others(answer: Callable) -> None:
     """Checks ``answer(vectors, k)``, ``(N, D)`` to the numbers ``(N, k)`` of each one's nearest others."""
-    generator = torch.Generator().manual_seed(6)
+    generator = checking.generator(6)
     few = torch.tensor([[1.0, 1.0], [4.0, 4.5], [1.5, 6.0], [-3.0, 0.5], [7.0, -2.0]])
     twins = torch.tensor([[5.0, 5.0], [1.0, 0.0], [1.0, 0.0], [6.0, 5.0]])
     cases = [
@@ -163,7 +164,7 @@ _NEAREST_MISTAKES: dict[str, Callable[[Tensor, int], Tensor]] = {
 def check_weighted_vote(answer: Callable) -> None:
     """Checks ``answer(vectors, labels, queries, k)``: the class with the largest sum of 1 / distance among k."""
     # With this seed no two of the mistakes below look alike.
-    generator, cases = torch.Generator().manual_seed(204), []
+    generator, cases = checking.generator(204), []
     for classes, k, hint in (
         ([0, 1, 2, 3, 4, 5, 6], 1, "With k = 1 it is the label of the nearest vector."),
         ([0, 1], 5, "Each of the k nearest adds 1 / distance to its class; the class with the largest sum wins."),
@@ -222,7 +223,7 @@ _VOTE_MISTAKES: dict[str, Any] = {  # what they change in `_vote`, or a function
 
 def check_variance_shares(answer: Callable) -> None:
     """Checks ``answer(x)``, ``(N, D)`` to the share of the variance along each of the D principal axes, ``(D,)``."""
-    generator = torch.Generator().manual_seed(6)
+    generator = checking.generator(6)
     cross = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
     spread = torch.randn(9, 3, generator=generator) @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 4.0, 1.0], [0.5, 0.0, 2.0]])
     column, wide = torch.randn(7, 1, generator=generator), torch.randn(3, 5, generator=generator)
