@@ -55,7 +55,7 @@ function ranking(all, scores, size) {
 const LOOK_STYLE = `.xp-key { width: ${SHOWN}px; max-width: 100%; height: 14px; display: block; border: 1px solid #8886; }
 .xp-ends { display: flex; justify-content: space-between; width: ${SHOWN}px; max-width: 100%; }
 .xp-half { flex: 1 1 ${SHOWN}px; max-width: ${SHOWN + 40}px; } .xp-half .xp-note { min-height: 4.2em; }
-.xp-half .xp-title { min-height: 2.6em; }`;
+.xp-half .xp-title { min-height: 2.8em; }`;
 
 /** A bar of a map's colours, with its ends in numbers and a mark at the value that is pointed at. */
 function colourKey(parent) {

@@ -36,7 +36,8 @@ const octavesOf = (count) => `${count} octave${count === 1 ? "" : "s"}`;
 function aboutDream(content, { layer, octaves, strength }, ratio) {
   const { sees } = content.layers.find(({ name }) => name === layer);
   const far = Math.round(sees * content.scale ** (octaves - 1));
-  const smallest = octaves > 1 ? `; on the smallest of the ${octavesOf(octaves)} that is ${far} pixels of the photo (dashed)` : "";
+  const much = far > content.width ? "more than the whole photo" : `${far} pixels of the photo (dashed)`;
+  const smallest = octaves > 1 ? `; on the smallest of the ${octavesOf(octaves)} that is ${much}` : "";
   return `${layer}, ${octavesOf(octaves)}, strength ${strength}. One unit sees ${sees} × ${sees} pixels, framed${smallest}. ` +
     `The objective is ${ratio.toFixed(ratio < 9.95 ? 1 : 0)} times the photo's.`;
 }
@@ -67,7 +68,7 @@ function dreamExplorer({ root, content, model, soon, tell }) {
   const settings = { photo: content.photos[0], layer: content.layer, octaves: 4, strength: content.strengths[1] };
   let kept = { ...settings }; // what was chosen, while the pointer only passes over others
   const known = new Map(); // by the settings: tile and ratio
-  let recorded, photo, dream, flight, place = { x: width / 2, y: height / 2 }, message = "";
+  let recorded, photo, dream, flight, flownInto = content.layer, place = { x: width / 2, y: height / 2 }, message = "";
 
   // Controls
   const controls = add(root, "div", { className: "xp-row" });
@@ -82,11 +83,13 @@ function dreamExplorer({ root, content, model, soon, tell }) {
   // The wall of all recorded dreams, and the large view
   const views = add(root, "div", { className: "xp-row" });
   const wallColumn = add(views, "div", { className: "xp-column xp-wall" });
-  add(wallColumn, "span", { className: "xp-title" }, `all dreams of ${content.recorded}`);
+  add(wallColumn, "span", { className: "xp-title" }, `all dreams of ${content.recorded}: layers, octaves, strengths`);
   const heads = add(wallColumn, "div", { className: "xp-heads" });
-  heads.style.gridTemplateColumns = `repeat(${content.octaves.length}, 1fr)`;
-  content.octaves.forEach((count) => add(heads, "span", {}, octavesOf(count)));
-  content.octaves.forEach(() => add(heads, "small", {}, `strength ${content.strengths.join(" · ")}`));
+  heads.style.gridTemplateColumns = `repeat(${across}, 1fr)`;
+  content.octaves.forEach((count) => {
+    add(heads, "span", {}, octavesOf(count)).style.gridColumn = `span ${content.strengths.length}`;
+  });
+  content.octaves.forEach(() => content.strengths.forEach((strength) => add(heads, "small", {}, String(strength))));
   const cell = { width: width / 4, height: height / 4 };
   const wall = photoView(wallColumn, {
     label: `${content.ratios.length} dreams, a layer in each row, octaves and strength to the right; a click or Enter keeps one`,
@@ -135,13 +138,15 @@ function dreamExplorer({ root, content, model, soon, tell }) {
     mode = "flight";
     const isRecorded = settings.photo === content.recorded && settings.layer === content.layer;
     if (!isRecorded) {
+      const { photo: of, layer } = settings;
       say("The kernel dreams the flight, frame by frame …");
       try {
-        const { frames } = await kernel.ask({ flight: true, photo: settings.photo, layer: settings.layer }, 300);
+        const { frames } = await kernel.ask({ flight: true, photo: of, layer }, 300);
         flight = await Promise.all(frames.map(async (file) => whole(await decoded(file))));
+        flownInto = layer;
         say("");
       } catch (error) { say(error.message); }
-    } else flight = recorded.flight;
+    } else [flight, flownInto] = [recorded.flight, content.layer];
     fly.start();
     redraw();
   }
@@ -231,7 +236,7 @@ function dreamExplorer({ root, content, model, soon, tell }) {
   const redraw = soon(() => {
     if (!dream) return;
     wall.paint(drawWall);
-    title.textContent = mode === "flight" ? "the flight" : `${dream.of.photo}: photo | dream`;
+    title.textContent = mode === "flight" ? `the flight, dreamt by ${flownInto}` : `${dream.of.photo}: photo | dream`;
     if (mode === "flight") large.paint((context) => paint(context, flight[frame]));
     else large.paint(drawLarge);
     const enlarged = `Frame ${frame + 1} of ${content.frames}: the photo would be enlarged ${(content.zoom ** frame).toFixed(1)} times by now.`;

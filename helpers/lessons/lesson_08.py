@@ -21,9 +21,11 @@ from helpers.images import to_array
 from helpers.lessons.checking import Case, compare, normal
 from helpers.lessons.explore import Explorer, image_file
 
+FLIGHT_WIDTH = 560  # pixels in the page, whatever the frames have: what is small does not move one
+
 
 def show_animation(frames: Sequence[Tensor], alt: str, milliseconds: int = 80) -> None:
-    """Play images ``(3, H, W)`` of one size in the notebook, over and over.
+    """Play images ``(3, H, W)`` of one size in the notebook, over and over, :data:`FLIGHT_WIDTH` pixels wide.
 
     Args:
         frames: the images.
@@ -37,7 +39,7 @@ def show_animation(frames: Sequence[Tensor], alt: str, milliseconds: int = 80) -
     first, *rest = (PIL.Image.fromarray((255 * to_array(frame)).round().astype(np.uint8)) for frame in frames)
     file = io.BytesIO()
     first.save(file, "webp", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=30, method=4)
-    display(Image(file.getvalue(), format="webp", alt=alt))
+    display(Image(file.getvalue(), format="webp", alt=alt, width=FLIGHT_WIDTH))
 
 
 def _mean_square(differences: Tensor) -> Tensor:

@@ -110,6 +110,13 @@ def test_keys_go_from_dream_to_dream(shown):
     expect(note(page)).to_contain_text("features.3, 1 octave, strength 0.04.")
 
 
+@pytest.mark.parametrize(("layer", "said"), [("features.7", "173 pixels"), ("features.9", "more than the whole photo")])
+def test_the_note_says_what_a_unit_sees_of_the_smallest_octave(shown, layer, said):
+    page = shown()
+    page.get_by_role("combobox", name="layer").select_option(layer)
+    expect(note(page)).to_contain_text(f"on the smallest of the 4 octaves that is {said}")
+
+
 def test_a_tap_chooses_too(shown):
     page = shown(touch=True)
     page.touchscreen.tap(*place(wall(page), 0.5 / COLUMNS, 0.05))
@@ -166,6 +173,7 @@ def test_without_a_kernel_another_layers_flight_is_refused_and_the_recorded_one_
     page.get_by_role("button", name="play the flight").click()
     expect(note(page)).to_contain_text("needs a running notebook")
     expect(note(page)).to_contain_text("Frame")
+    expect(page.get_by_text("the flight, dreamt by features.7")).to_be_visible()
 
 
 @pytest.fixture
@@ -225,3 +233,4 @@ def test_with_a_kernel_another_layer_is_flown_into(with_kernel):
     page.get_by_role("button", name="play the flight").click()
     assert len(reply()["frames"]) == lesson_08.FRAMES
     expect(note(page)).to_contain_text("Frame 3 of 24")
+    expect(page.get_by_text("the flight, dreamt by features.3")).to_be_visible()

@@ -152,4 +152,4 @@ def test_an_animation_plays_its_frames(monkeypatch):
         for i, grey in enumerate((0, 127, 255)):
             film.seek(i)
             assert abs(int(np.asarray(film)[10, 10, 0]) - grey) < 4
-    assert shown[0].alt == "from black to white"
+    assert (shown[0].alt, shown[0].width) == ("from black to white", lesson_08.FLIGHT_WIDTH)
