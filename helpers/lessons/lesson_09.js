@@ -53,7 +53,9 @@ function lossChart(parent, { label, axis, onPick }) {
   const xOf = (i) => left + (count > 1 ? (i / (count - 1)) * (width - left - right) : 0);
   const pick = (i) => {
     const next = Math.max(0, Math.min(count - 1, i));
-    if (count && next !== chosen) onPick(next);
+    if (!count || next === chosen) return;
+    chosen = next; // at once: the next key may come before the next frame
+    onPick(next);
   };
   const point = (event) => {
     const box = canvas.getBoundingClientRect(), x = ((event.clientX - box.left) / box.width) * width;

@@ -109,6 +109,15 @@ def test_keys_reach_everything(page):
     says(page, "before the first step")
 
 
+def test_keys_that_come_within_one_frame_count_each(page):
+    page.get_by_label(WEIGHTS).evaluate(
+        """(canvas) => {
+            for (const key of ["ArrowLeft", "ArrowLeft"]) canvas.dispatchEvent(new KeyboardEvent("keydown", { key }));
+        }"""
+    )
+    says(page, f"Style weight {RUNS[FIRST - 2]['weight']}, ")
+
+
 def test_a_tap_chooses_a_painting(page_of):
     page = page_of("style", touch=True)
     settled(page)
