@@ -103,7 +103,7 @@ def read_class(path: Path) -> tuple[set[str], set[str]]:
 
 def secret(path: Path) -> str:
     """A long random word that is kept in a file for the owner's eyes alone, and made at the first time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:

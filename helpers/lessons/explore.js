@@ -235,7 +235,7 @@ const STYLE = `
 .xp button, .xp select, .xp input { font: inherit; color: inherit; background: transparent; border-radius: 3px;
   border: 1px solid color-mix(in srgb, currentColor 55%, transparent); padding: 2px 8px; }
 .xp select option { color: CanvasText; background: Canvas; }
-.xp button { cursor: pointer; } .xp button[aria-pressed="true"] { outline: 2px solid ${MARK}; }
+.xp button { cursor: pointer; } .xp button:disabled { opacity: 0.5; cursor: not-allowed; } .xp button[aria-pressed="true"] { outline: 2px solid ${MARK}; }
 .xp :focus-visible { outline: 3px solid ${OTHER_MARK}; outline-offset: 1px; }
 .xp input[type="range"] { padding: 0; width: 140px; accent-color: ${MARK}; }
 .xp-numbers { display: inline-grid; gap: 2px; justify-content: start; } .xp-numbers input { width: 4.2em; padding: 2px; text-align: right; }

@@ -6,9 +6,10 @@
 const CHANNEL_STYLE = `.xp .xp-patch { padding: 2px; line-height: 1.2; font-size: 12px; text-align: center; }
 .xp-few { gap: 6px; margin: 0; } .xp-few canvas { display: block; width: 96px; height: 96px; }
 .xp-made { padding: 3px; text-align: center; font-size: 12px; line-height: 1.2; } .xp-said { min-height: 2.9em; }
+.xp .xp-patch:disabled { opacity: 1; cursor: default; border-color: transparent; } .xp-off { min-height: 7em; }
 .xp .xp-number { width: 5em; } .xp-left { width: 260px; }`;
 const ORDERS = ["by number", "brightest here first", "brightest at the mark first"];
-const BROAD = 430, PHOTO = 256, SMALL = 192; // pixels: contact sheet and photo on the screen, a patch's canvas
+const BROAD = 404, PHOTO = 256, SMALL = 192; // pixels: contact sheet and photo on the screen, a patch's canvas
 
 function channelExplorer({ root, content, model, soon, tell }) {
   add(root, "style", {}, CHANNEL_STYLE);
@@ -30,6 +31,7 @@ function channelExplorer({ root, content, model, soon, tell }) {
     const channel = Math.round(number.value);
     if (shares && number.value !== "" && channel >= 0 && channel < state.layer.channels) choose(strongest(shares, state.layer, channel));
   });
+  number.addEventListener("change", () => { number.value = unit().channel; }); // not one that there is none of
   toggle(controls, "switch the channel off", false, (isOff) => { state.isOff = isOff; ask(); redraw(); });
   const note = add(root, "div", { className: "xp-note xp-brief xp-said", role: "status" });
   const row = add(root, "div", { className: "xp-row" });
@@ -41,7 +43,7 @@ function channelExplorer({ root, content, model, soon, tell }) {
   });
   photo.canvas.addEventListener("pointerleave", () => point(null));
   const below = add(left, "div", { className: "xp-column" });
-  const offNote = add(left, "div", { className: "xp-note", role: "status" });
+  const offNote = add(left, "div", { className: "xp-note xp-off", role: "status" }); // of one height, whatever it says
   const sheetTitle = add(right, "span", { className: "xp-title" }), holder = add(right, "div");
   add(root, "span", { className: "xp-title" }, "What excites the channel most, in all photos, and what was made to excite it");
   const few = add(root, "div", { className: "xp-row xp-few" });
@@ -185,6 +187,7 @@ function channelExplorer({ root, content, model, soon, tell }) {
       const scale = SMALL / Math.max(width, height);
       if (patch.share) context.drawImage(bitmaps[patch.photo], x, y, width, height, 0, 0, width * scale, height * scale);
       element.patch = patch;
+      element.disabled = !photos[patch.photo].maps; // only seen, not to be visited
       text.textContent = `${name} ${whole(patch.share)}`;
     });
     madeContext.clearRect(0, 0, SMALL, SMALL);
@@ -201,8 +204,8 @@ function channelExplorer({ root, content, model, soon, tell }) {
     else if (off) offNote.textContent = aboutOff(state.layer, channel, state.photo, off);
     else if (python.isThere) offNote.textContent = `Not known yet without channel ${channel}: press on it, and Python computes it.`;
     else {
-      offNote.textContent = `Not recorded for channel ${channel}. Recorded are the ${Object.keys(records()).length} ` +
-        `channels that come first in the order “${ORDERS[1]}”; others need a running notebook.`;
+      offNote.textContent = `Not recorded for channel ${channel}. Recorded are the ${content.recorded} channels ` +
+        `that come first in the order “${ORDERS[1]}”; others need a running notebook.`;
     }
   }
 

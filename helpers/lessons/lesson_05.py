@@ -374,7 +374,8 @@ LAYERS = {
 }
 PHOTOS = ("coins", "chelsea", "astronaut", "coffee")  # whose maps are shown
 PATCHES = 5  # for each channel
-RECORDED = 12  # channels of each layer and photo that are switched off beforehand
+RECORDED = 12  # channels of each layer and photo that are switched off beforehand: the brightest
+NAMED = {"features.9": (120, 273, 300, 348)}  # and those that the lesson speaks of
 
 
 class ChannelExplorer(Explorer):
@@ -409,7 +410,8 @@ def channel_explorer(image: images.Source | None = None) -> ChannelExplorer:
     for i in range(len(shown)):
         photos[i] |= _photo_content(model, {layer: m[i] for layer, m in maps.items()}, layers, top[i])
         photos[i]["scores"] = probabilities[i].tolist()
-    explorer = ChannelExplorer(content={"kind": "channels", "photos": photos, "layers": layers, "side": CROP})
+    content = {"kind": "channels", "photos": photos, "layers": layers, "side": CROP, "recorded": RECORDED}
+    explorer = ChannelExplorer(content=content)
     explorer.shown = {name: pool[name] for name in shown}
     return explorer
 
@@ -474,7 +476,8 @@ def _photo_content(
         levels = (shares.clamp(0, 1) * LAYERS[layer].levels).round() / LAYERS[layer].levels
         files_of_maps.append(_exact_file(_side_by_side(levels[:, None], said["across"])))
         brightest = levels.sum(dim=(1, 2)).topk(RECORDED).indices.tolist()
-        off.append(_switched_off(model, layer, maps[layer], top, brightest))
+        channels = brightest + [channel for channel in NAMED.get(layer, ()) if channel not in brightest]
+        off.append(_switched_off(model, layer, maps[layer], top, channels))
     return {"maps": files_of_maps, "classes": [pretrained.CLASSES[i] for i in top.tolist()], "off": off}
 
 

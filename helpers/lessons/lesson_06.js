@@ -104,6 +104,7 @@ function mapExplorer({ root, content, soon, tell }) {
   button(jumps, "next disagreement", () => jump(1));
   button(jumps, "previous", () => jump(-1));
   choice(jumps, "colours", COLOURINGS, settings.colouring, (value) => { settings.colouring = value; redraw(); });
+  const jumped = add(jumps, "span"); // the whole story stands further below, where there is little room
   const both = add(root, "div", { className: "xp-row" }), main = add(both, "div", { className: "xp-main" });
   const label = `map of ${counted(count)} items; arrow keys move it, plus and minus zoom, with Shift arrow keys choose the ` +
     "next item, Enter holds on to it, Escape lets it go";
@@ -176,6 +177,7 @@ function mapExplorer({ root, content, soon, tell }) {
     steps = Math.max(0, Math.min(count - 1, steps + by));
     view.whole();
     hold(order[steps]);
+    jumped.textContent = `number ${steps + 1}: item ${counted(order[steps])}, ${classes[labels[order[steps]]]}`;
   }
   const middle = () => {
     const [x, y] = view.onScreen(now[2 * shown], now[2 * shown + 1]);

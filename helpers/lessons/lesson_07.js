@@ -1,7 +1,7 @@
 // Lesson 7: what the network looks at. Maps of seven methods over a photo, to point at; and a game: which patches to
 // keep, the reader against Grad-CAM, with every choice of up to five of 16 patches recorded.
 
-const SIDE = 224, CELLS = 4, CELL = SIDE / CELLS, SHOWN = 336, OPACITY = 0.65;
+const SIDE = 224, CELLS = 4, CELL = SIDE / CELLS, SHOWN = 326, OPACITY = 0.65;
 const NUMBERS = ["no patch", "one patch", "two patches", "three patches", "four patches", "five patches"];
 
 const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");

@@ -80,6 +80,9 @@ function dreamExplorer({ root, content, model, soon, tell }) {
     strength: choice(controls, "strength", content.strengths.map(String), String(settings.strength), set("strength", Number)),
   };
 
+  if (!kernel.isThere) // nobody to dream of the others
+    for (const option of selects.photo.options) option.disabled = option.value !== content.recorded;
+
   // The wall of all recorded dreams, and the large view
   const views = add(root, "div", { className: "xp-row" });
   const wallColumn = add(views, "div", { className: "xp-column xp-wall" });

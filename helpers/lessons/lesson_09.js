@@ -40,8 +40,8 @@ function ticksBetween(low, high) {
 }
 
 /**
- * Lines of content and style loss over equally spaced places, on a logarithmic axis. A pointer chooses the nearest
- * place, arrow keys the next one.
+ * Lines of content and style loss over equally spaced places, on a logarithmic axis. A pointer shows the nearest place
+ * while it is there, a press keeps it, arrow keys choose the next one.
  * @returns {{draw: (points: {label: string, content: number, style: number}[], at: number) => void}}
  */
 function lossChart(parent, { label, axis, onPick }) {
@@ -49,7 +49,7 @@ function lossChart(parent, { label, axis, onPick }) {
   add(column, "span", { className: "xp-title" }, label);
   const { width, height, left, right, top, bottom } = CHART;
   const view = photoView(column, { label, width, height }), { canvas } = view;
-  let count = 0, chosen = 0;
+  let count = 0, chosen = 0, kept = 0; // what is pointed at is shown; what is pressed, or chosen by a key, stays
   const xOf = (i) => left + (count > 1 ? (i / (count - 1)) * (width - left - right) : 0);
   const pick = (i) => {
     const next = Math.max(0, Math.min(count - 1, i));
@@ -64,11 +64,14 @@ function lossChart(parent, { label, axis, onPick }) {
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", `${label}; arrow keys choose the next one`);
+  canvas.addEventListener("pointerenter", () => { kept = chosen; });
   canvas.addEventListener("pointermove", point);
-  canvas.addEventListener("pointerdown", point);
+  canvas.addEventListener("pointerdown", (event) => { point(event); kept = chosen; });
+  canvas.addEventListener("pointerleave", () => pick(kept)); // on the way to the other chart, say
   canvas.addEventListener("keydown", (event) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
     pick(chosen + (event.key === "ArrowRight" ? 1 : -1));
+    kept = chosen;
     event.preventDefault();
     event.stopPropagation(); // else the notebook takes the key
   });

@@ -267,7 +267,8 @@ def test_what_was_not_recorded_is_asked_of_the_kernel(page, answers):
     page.add_script_tag(content=f"(() => {{ {source} }})()")
     page.evaluate(KERNEL, answers)
     expect(said(page)).to_contain_text("Channel 120 of layer 4")
+    page.get_by_label("channel", exact=True).fill("0")
     page.get_by_role("button", name="switch the channel off").click()
     note = page.get_by_role("status").nth(1)
     expect(note).to_contain_text("teapot, 30 %, is first" if answers else "no memory left")
-    assert page.evaluate("window.asked") == {"photo": "coins", "layer": 3, "channel": 120}
+    assert page.evaluate("window.asked") == {"photo": "coins", "layer": 3, "channel": 0}
