@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -65,19 +66,19 @@ def neighbour_probabilities(vectors: Tensor, perplexity: float) -> Tensor:
 
 def neighbour_bars(images: Tensor, titles: Sequence[str], shares: Mapping[str, Tensor]) -> Figure:
     """An image and its neighbours ``(1 + N, 1, H, W)``; below each neighbour its bars, by name, on one scale."""
-    figure = Figure(figsize=(0.95 * len(images), 1.4 + 1.3 * len(shares)), layout="constrained")
-    grid = figure.add_gridspec(1 + len(shares), len(images))
+    tops = [float(values.max()) + 0.07 for values in shares.values()]  # room for the number over the highest bar
+    figure = Figure(figsize=(0.95 * len(images), 1.4 + 3.5 * sum(tops)), layout="constrained")
+    grid = figure.add_gridspec(1 + len(shares), len(images), height_ratios=[1.4, *(3.5 * top for top in tops)])
     for i, (image, title) in enumerate(zip(images, titles, strict=True)):
         ax = figure.add_subplot(grid[0, i])
         ax.imshow(image[0], cmap="gray", vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=9)
-    highest = 1.2 * max(float(values.max()) for values in shares.values())
     for row, (name, values) in enumerate(shares.items(), 1):
         figure.add_subplot(grid[row, 0], frame_on=False, xticks=[], yticks=[]).text(0.5, 0.1, name, ha="center")
         ax = figure.add_subplot(grid[row, 1:])
         ax.bar_label(ax.bar(range(len(values)), values, color="0.55"), [f"{100 * v:.1f} %" for v in values], fontsize=9)
-        ax.set(xticks=[], yticks=[], ylim=(0, highest), xlim=(-0.5, len(values) - 0.5))
+        ax.set(xticks=[], yticks=[], ylim=(0, tops[row - 1]), xlim=(-0.5, len(values) - 0.5))
         ax.spines[["top", "left", "right"]].set_visible(False)
     return figure
 
@@ -85,21 +86,42 @@ def neighbour_bars(images: Tensor, titles: Sequence[str], shares: Mapping[str, T
 def class_scatter(
     maps: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str], columns: int | None = None, size: float = 4.2
 ) -> Figure:
-    """Maps of points ``(N, 2)`` side by side: a colour and a mark for each class, its name amid its points."""
+    """Maps of points ``(N, 2)`` side by side: a colour and a mark for each class, its name amid or near its points."""
     figure, axes = axes_grid(len(maps), columns, size)
     for ax, (title, places) in zip(axes, maps.items(), strict=True):
         for i, name in enumerate(classes):
             x, y = places[labels == i].T
             look: dict[str, Any] = {"marker": "os^Dv<>PX*"[i % 10], "color": f"C{i}", "linewidths": 0}
             ax.scatter(x.numpy(), y.numpy(), s=12, alpha=0.7, label=name, **look)
-            text = ax.text(x.median(), y.median(), name, fontsize=8, fontweight="bold", ha="center")
+            text = ax.text(x.median(), y.median(), name, fontsize=8, fontweight="bold", ha="center", in_layout=False)
             text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
         ax.set_aspect("equal", "datalim")
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=9)
     if len(classes) > 3:  # their names will lie over each other somewhere
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
+    _part_names(figure)
     return figure
+
+
+def _part_names(figure: Figure) -> None:
+    """Move the names on each map off its frame, and up or down where two lie over each other."""
+    figure.draw_without_rendering()  # how large they are is known only now
+    for ax in figure.axes:
+        names = [text for text in ax.texts if text.get_text()]
+        before = np.array([text.get_window_extent().get_points() for text in names]).reshape(-1, 2, 2)
+        after, (low, high) = before.copy(), ax.bbox.get_points()  # (left, bottom), (right, top) of each
+        for _ in range(100):
+            for a, b in combinations(after, 2):
+                width, height = np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]) + (4, 1)  # with some room between
+                if min(width, height) > 0:
+                    up = height / 2 if a[0, 1] >= b[0, 1] else -height / 2
+                    a[:, 1] += up
+                    b[:, 1] -= up
+            after += np.maximum(low + 3 - after[:, :1], 0) + np.minimum(high - 3 - after[:, 1:], 0)
+        for text, shift in zip(names, after[:, 0] - before[:, 0], strict=True):
+            x, y = ax.transData.inverted().transform(ax.transData.transform(text.get_position()) + shift)
+            text.set_position((x, y))
 
 
 def check_nearest_others(answer: Callable) -> None:

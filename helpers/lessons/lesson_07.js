@@ -137,7 +137,8 @@ function attributionExplorer({ root, content, model, soon, tell }) {
       context.drawImage(state.heat, 0, 0, SIDE, SIDE);
       context.globalAlpha = 1;
     });
-    title.textContent = `${mapName()} for “${settings.class}”: score ${figures(score)}, ${(100 * share).toFixed(1)}\u00a0%`;
+    const chance = `${(100 * share).toFixed(1)}\u00a0%`;
+    title.textContent = `${mapName()} for “${settings.class}”: score ${figures(score)}, probability ${chance}`;
     const cell = SIDE / map.rows, at = place && Math.floor(place.y / cell) * map.columns + Math.floor(place.x / cell);
     key(map.limit, state.low, dark, place ? values[at] : undefined);
     const corner = (v) => Math.floor(v / cell) * cell;
@@ -260,8 +261,8 @@ function attributionExplorer({ root, content, model, soon, tell }) {
     if (!result) return `${whole}The kernel is asked …`;
     const scores = `${at}You keep ${number} of 16: ${figures(result.mine)}. Grad-CAM's ${number}: ${figures(result.its)}.`;
     if (!result.ranks) return scores;
-    const count = result.ranks.length.toLocaleString("en");
-    return `${scores} Of all ${count} such choices yours is number ${result.rank}, Grad-CAM's number ${result.camRank}.`;
+    const [count, mine, its] = [result.ranks.length, result.rank, result.camRank].map((n) => n.toLocaleString("en"));
+    return `${scores} Of all ${count} such choices yours is number ${mine}, Grad-CAM's number ${its}.`;
   }
 
   async function openPhoto(name, wanted) {

@@ -74,23 +74,26 @@ def overlays(image: Tensor, heats: Mapping[str, Tensor], columns: int | None = N
 
 
 def randomisation_figure(agreement: Tensor, stages: Sequence[str], names: Sequence[str]) -> Figure:
-    """Rank correlation with the trained network's map while more and more layers are random.
+    """Rank correlation with the trained network's map while more and more layers are random; a dotted line halfway.
 
     Args:
         agreement: ``(runs, stages, methods)``; each run is a thin line, the mean a thick one.
         stages: what was made random last, at each stage.
         names: of the methods.
     """
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
     ax = figure.subplots()
-    ax.set_xticks(range(len(stages)), stages, rotation=30, fontsize=8)
-    ax.set(ylim=(-0.5, 1.05), xlabel="random down to this layer", ylabel="rank correlation")
+    ax.set_xticks(range(len(stages)), stages, rotation=35, ha="right", rotation_mode="anchor", fontsize=11)
+    ax.set(ylim=(-0.5, 1.05))
+    ax.set_xlabel("random down to this layer", fontsize=12)
+    ax.set_ylabel("rank correlation", fontsize=12)
+    ax.axvline((len(stages) - 1) / 2, color="0.4", linestyle=":")
     for k, name in enumerate(names):
         for run in agreement[:, :, k]:
             ax.plot(run, color=f"C{k}", linewidth=0.5)
         ax.plot(agreement[:, :, k].mean(0), "os^Dv"[k] + "-", color=f"C{k}", linewidth=2, label=name)
     ax.grid(alpha=0.3)
-    ax.legend(fontsize=8, loc="lower left", ncols=2)
+    ax.legend(loc="lower left", ncols=3)
     return figure
 
 

@@ -74,7 +74,8 @@ def test_the_value_that_is_said_is_pythons(page_of, method, key):
     choose(page, "method", method)
     if method == "occlusion":
         choose(page, "patch", "32")
-    expect(page.locator(".xp-title", has_text=f"{key} for “espresso”")).to_be_visible()
+    share = f"{photo('coffee')['classes'][0]['share']:.1%}".replace("%", "\u00a0%")
+    expect(page.locator(".xp-title", has_text=f"{key} for “espresso”")).to_contain_text(f"probability {share}")
     one = photo("coffee")["classes"][0]["maps"][key]
     levels = np.asarray(Image.open(io.BytesIO(one["file"])))[..., 0].astype(float)
     row, column = np.unravel_index(np.abs(levels - 128).argmax(), levels.shape)
@@ -125,6 +126,12 @@ def test_a_choice_that_shares_its_score_shares_its_place(page_of):
     _, place, _ = lesson_07.standing(latency.make("attribution"), "chelsea", 4)
     wanted = f"Of all 1,820 such choices yours is number {place}, Grad-CAM's number {place}."
     expect(page.locator(".xp-note").last).to_contain_text(wanted)
+    page.get_by_role("button", name="clear").click()
+    for cell in (5, 6, 9, 10):
+        page.mouse.click(*at(board(page), (cell % 4 + 0.5) / 4, (cell // 4 + 0.5) / 4))
+    fours = {choice: score for choice, score in scores_of("chelsea").items() if len(choice) == 4}
+    place = 1 + sum(score > fours[5, 6, 9, 10] for score in fours.values())
+    expect(page.locator(".xp-note").last).to_contain_text(f"such choices yours is number {place:,}, ")
 
 
 def test_patches_are_chosen_by_keys_and_more_than_five_are_refused(page_of):

@@ -147,3 +147,17 @@ def test_a_grid_gives_each_image_one_cell_near_its_place():
     assert shuffled[lesson_06.on_grid(places[shuffled], 3, 4)].flatten().tolist() == list(range(12))
     with pytest.raises(ValueError, match="rows times columns must be 12, not 3 times 5"):
         lesson_06.on_grid(places, 3, 5)
+
+
+def test_names_on_a_map_lie_inside_its_frame_near_their_points_and_not_over_each_other():
+    places = torch.tensor([[-10.0, 0.0], [10.0, 0.0], [0.0, 0.0], [0.1, 0.0], [0.0, 0.1]])
+    figure = lesson_06.class_scatter({"one": places, "other": -places}, torch.arange(5), CLASSES[:5])
+    figure.draw_without_rendering()
+    for ax, sign in zip(figure.axes, (1, -1), strict=True):
+        boxes = [text.get_window_extent() for text in ax.texts]
+        assert len(boxes) == 5
+        for box, point in zip(boxes, ax.transData.transform(sign * places.numpy()), strict=True):
+            assert sum(box.overlaps(other) for other in boxes) == 1  # itself
+            assert ax.bbox.contains(*box.min), box
+            assert ax.bbox.contains(*box.max), box
+            assert np.abs((box.min + box.max) / 2 - point).max() < 40

@@ -208,3 +208,4 @@ def test_charts_have_a_row_for_each_method():
     ax = lesson_07.randomisation_figure(agreement, ["x", "y"], ["a", "b"]).axes[0]
     thick = [line for line in ax.lines if line.get_linewidth() == 2]
     np.testing.assert_allclose([line.get_ydata() for line in thick], agreement.mean(dim=0).T, atol=1e-6)
+    assert [line.get_xdata() for line in ax.lines if line.get_linestyle() == ":"] == [[0.5, 0.5]]  # halfway
