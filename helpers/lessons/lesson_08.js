@@ -225,8 +225,9 @@ function dreamExplorer({ root, content, model, soon, tell }) {
       paint(context, tile, (i % across) * cell.width, Math.floor(i / across) * cell.height, cell.width, cell.height));
     Object.assign(context, { font: "bold 13px sans-serif", lineWidth: 3, strokeStyle: "#000", fillStyle: "#fff" });
     content.layers.forEach(({ name }, row) => {
-      context.strokeText(name, 4, row * cell.height + 14);
-      context.fillText(name, 4, row * cell.height + 14);
+      const where = [name, 4, row * cell.height + 14, cell.width - 8]; // no wider than its dream
+      context.strokeText(...where);
+      context.fillText(...where);
     });
     for (const [each, colour] of [[kept, MARK], [settings, "#fff"]]) {
       const { row, column } = wallAt(content, each);
