@@ -23,7 +23,7 @@ from helpers import images
 
 FOLDER = Path(__file__).parent
 
-SHARED = ["layers", "colors", "explore"]
+SHARED = ["layers", "colors", "explore", "pointing"]
 PARTS = {
     "lesson_03": [*SHARED, "pad", "network"],
     "lesson_05": [*SHARED, "photos", "channels"],

@@ -205,9 +205,8 @@ function mapExplorer({ root, content, soon, tell }) {
     redraw();
   }
   function onKey({ key: pressed, shiftKey }) {
-    const ways = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-    if (shiftKey && pressed in ways) {
-      const [wx, wy] = ways[pressed], [x, y] = view.onScreen(now[2 * shown], now[2 * shown + 1]);
+    if (shiftKey && pressed in ARROWS) {
+      const [wx, wy] = ARROWS[pressed], [x, y] = view.onScreen(now[2 * shown], now[2 * shown + 1]);
       const next = nearest(x, y, Infinity, (dx, dy, i) => i !== shown && isShown(i) && dx * wx + dy * wy > Math.abs(dx * wy) + Math.abs(dy * wx));
       if (next >= 0) hold(next);
     } else if (pressed === "Enter" || pressed === " ") hold(shown);

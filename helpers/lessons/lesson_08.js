@@ -99,18 +99,14 @@ function dreamExplorer({ root, content, model, soon, tell }) {
     width: across * cell.width, height: down * cell.height, shown: 420,
     onPoint: ({ x, y }) => choose(Math.floor(y / cell.height), Math.floor(x / cell.width), false),
     onPress: ({ x, y }) => choose(Math.floor(y / cell.height), Math.floor(x / cell.width), true),
+    onArrow(dx, dy) { // from dream to dream, not from pixel to pixel
+      const { row, column } = wallAt(content, settings);
+      choose(indexIn(row + dy, down), indexIn(column + dx, across), true);
+    },
   });
   const choose = (row, column, isKept) =>
     renew({ ...settingsAt(content, row, column), photo: content.recorded }, isKept);
   wall.canvas.addEventListener("pointerleave", () => renew(kept)); // on the way to the large image, say
-  wall.canvas.addEventListener("keydown", (event) => { // from dream to dream, not from pixel to pixel
-    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-    if (!(event.key in moves)) return;
-    const { row, column } = wallAt(content, settings), [dy, dx] = moves[event.key];
-    choose(Math.max(0, Math.min(down - 1, row + dy)), Math.max(0, Math.min(across - 1, column + dx)), true);
-    event.preventDefault();
-    event.stopImmediatePropagation();
-  }, true);
   const largeColumn = add(views, "div", { className: "xp-column xp-large" });
   const title = add(largeColumn, "span", { className: "xp-title" });
   const large = photoView(largeColumn, {

@@ -19,6 +19,9 @@ const LINES = ["content", "style"];
 const brief = (v) => (v >= 100 ? String(Math.round(v)) : String(+v.toPrecision(2)));
 const percent = (v) => (v >= 0.995 ? "over 99 %" : v < 0.005 ? "under 1 %" : `${Math.round(100 * v)} %`);
 
+/** A style as it is written: names of files have no spaces. */
+const spoken = (style) => style.replace("_", " ");
+
 /** The weighted sum that a run makes small. @param {Snapshot} snapshot */
 const totalOf = (weight, { content, style, variation }) => content + weight * style + variation;
 
@@ -58,22 +61,19 @@ function lossChart(parent, { label, axis, onPick }) {
     onPick(next);
   };
   const point = (event) => {
-    const box = canvas.getBoundingClientRect(), x = ((event.clientX - box.left) / box.width) * width;
+    const { x } = placeOn(canvas, event, width, height);
     pick(Math.round(((x - left) / (width - left - right)) * (count - 1)));
   };
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "application");
-  canvas.setAttribute("aria-label", `${label}; arrow keys choose the next one`);
   canvas.addEventListener("pointerenter", () => { kept = chosen; });
   canvas.addEventListener("pointermove", point);
   canvas.addEventListener("pointerdown", (event) => { point(event); kept = chosen; });
   canvas.addEventListener("pointerleave", () => pick(kept)); // on the way to the other chart, say
-  canvas.addEventListener("keydown", (event) => {
-    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-    pick(chosen + (event.key === "ArrowRight" ? 1 : -1));
+  takeKeys(canvas, `${label}; arrow keys choose the next one`, ({ key }) => {
+    const [direction] = ARROWS[key] ?? [0];
+    if (!direction) return false;
+    pick(chosen + direction);
     kept = chosen;
-    event.preventDefault();
-    event.stopPropagation(); // else the notebook takes the key
+    return true;
   });
 
   function draw(points, at) {
@@ -207,7 +207,8 @@ function styleExplorer({ root, content, model, soon, tell }) {
     const row = add(root, "div", { className: "xp-row xp-own" });
     let style = content.styles[0];
     const chooser = add(labelled(row, "your image"), "input", { type: "file", accept: "image/*" });
-    choice(row, "painted like", content.styles, style, (value) => { style = value; });
+    const styles = choice(row, "painted like", content.styles, style, (value) => { style = value; });
+    for (const option of styles.options) option.textContent = spoken(option.value);
     const press = button(row, "Paint", async () => {
       press.disabled = true;
       failed = "";
@@ -228,7 +229,7 @@ function styleExplorer({ root, content, model, soon, tell }) {
   async function paint(file, style) {
     const image = file && kernel.isThere ? await shrunk(file, content.most) : null, { weight } = state;
     const { series, run } = await kernel.ask({ image, style, weight }, 300);
-    const name = `${file ? file.name : content.photo}, ${style}`, old = all.get(name)?.runs ?? [];
+    const name = `${file ? file.name : content.photo}, ${spoken(style)}`, old = all.get(name)?.runs ?? [];
     const runs = [...old.filter((each) => each.weight !== weight), run].sort((a, b) => a.weight - b.weight);
     all.set(name, { ...series, runs });
     state.snapshot = Infinity;

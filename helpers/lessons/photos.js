@@ -8,10 +8,11 @@ const decoded = (file) => createImageBitmap(new Blob([bytes(file)]));
  *
  * @param {{label: string, width: number, height: number, step?: number, shown?: number,
  *   onPoint?: (place: {x: number, y: number}, event?: PointerEvent) => void,
- *   onPress?: (place: {x: number, y: number}, event?: PointerEvent) => void}} options step: pixels for an arrow key;
+ *   onPress?: (place: {x: number, y: number}, event?: PointerEvent) => void,
+ *   onArrow?: (dx: number, dy: number) => void}} options step: pixels for an arrow key, where onArrow does nothing else;
  *   shown: how wide the canvas is on the screen, where there is room
  */
-function photoView(parent, { label, width, height, step = 8, shown = width, onPoint, onPress }) {
+function photoView(parent, { label, width, height, step = 8, shown = width, onPoint, onPress, onArrow }) {
   const canvas = add(parent, "canvas", { className: "xp-sheet", role: "img", "aria-label": label });
   const scale = (Math.ceil(globalThis.devicePixelRatio || 1) * shown) / width;
   Object.assign(canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
@@ -34,30 +35,18 @@ function photoView(parent, { label, width, height, step = 8, shown = width, onPo
   };
   if (!onPoint) return self;
 
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "application");
-  canvas.setAttribute("aria-label", `${label}; arrow keys point at it`);
-  const inside = (v, size) => Math.max(0, Math.min(size - 1, v));
   const point = (event) => {
-    const box = canvas.getBoundingClientRect(), share = (at, from, size, border) => (at - from - border) / (size - 2 * border);
-    place.x = inside(Math.floor(share(event.clientX, box.left, box.width, canvas.clientLeft) * width), width);
-    place.y = inside(Math.floor(share(event.clientY, box.top, box.height, canvas.clientTop) * height), height);
+    const { x, y } = placeOn(canvas, event, width, height);
+    Object.assign(place, { x: indexIn(x, width), y: indexIn(y, height) });
     onPoint(place, event);
   };
-  canvas.addEventListener("pointermove", point);
-  canvas.addEventListener("pointerdown", point);
-  canvas.addEventListener("click", (event) => { point(event); onPress?.(place, event); });
-  canvas.addEventListener("focus", () => canvas.matches(":focus-visible") && onPoint(place));
-  canvas.addEventListener("keydown", (event) => {
-    const moves = { ArrowUp: [0, -step], ArrowDown: [0, step], ArrowLeft: [-step, 0], ArrowRight: [step, 0] };
-    if (event.key in moves) {
-      place.x = inside(place.x + moves[event.key][0], width);
-      place.y = inside(place.y + moves[event.key][1], height);
+  takePointer(canvas, `${label}; arrow keys point at it`, {
+    point, onFocus: () => onPoint(place),
+    onPress: onPress && ((event) => { if (event) point(event); onPress(place, event); }),
+    onArrow: onArrow ?? ((dx, dy) => {
+      Object.assign(place, { x: indexIn(place.x + dx * step, width), y: indexIn(place.y + dy * step, height) });
       onPoint(place);
-    } else if ((event.key === "Enter" || event.key === " ") && onPress) onPress(place);
-    else return;
-    event.preventDefault();
-    event.stopPropagation(); // else the notebook takes the key
+    }),
   });
   return self;
 }

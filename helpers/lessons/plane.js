@@ -10,7 +10,7 @@ const MAX_ZOOM = 24, DRAG = 4; // pixels from which a press is a drag
  */
 function plane(parent, { label, onPoint, onPress, onLeave, onKey, redraw }) {
   const holder = add(parent, "div", { className: "xp-holder" });
-  const canvas = add(holder, "canvas", { className: "xp-sheet xp-plane", tabIndex: 0, role: "application", "aria-label": label });
+  const canvas = add(holder, "canvas", { className: "xp-sheet xp-plane" });
   const front = add(holder, "canvas", { className: "xp-front", "aria-hidden": "true" }); // marks: drawn without all the rest
   const [context, marks] = [canvas, front].map((one) => one.getContext("2d"));
   const scale = Math.ceil(globalThis.devicePixelRatio || 1);
@@ -93,8 +93,8 @@ function plane(parent, { label, onPoint, onPress, onLeave, onKey, redraw }) {
   sizes.observe(canvas);
 
   const placeOf = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left - canvas.clientLeft, event.clientY - box.top - canvas.clientTop];
+    const { x, y } = placeOn(canvas, event, self.width, self.height);
+    return [x, y];
   };
   /** The middle of the fingers, and how far the first two are apart. */
   function grip() {
@@ -132,18 +132,14 @@ function plane(parent, { label, onPoint, onPress, onLeave, onKey, redraw }) {
     event.preventDefault();
     self.enlarge(Math.exp(-Math.max(-100, Math.min(100, event.deltaY)) / 300), ...placeOf(event));
   }, { passive: false });
-  canvas.addEventListener("keydown", (event) => {
-    const moves = { ArrowUp: [0, 60], ArrowDown: [0, -60], ArrowLeft: [60, 0], ArrowRight: [-60, 0] };
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (!onKey(event)) {
-      if (event.key in moves) self.move(...moves[event.key]);
-      else if (event.key === "+" || event.key === "=") self.enlarge(1.4);
-      else if (event.key === "-") self.enlarge(1 / 1.4);
-      else if (event.key === "0") self.whole();
-      else return;
-    }
-    event.preventDefault();
-    event.stopPropagation(); // else the notebook takes the key
+  takeKeys(canvas, label, (event) => {
+    if (onKey(event)) return true;
+    if (event.key in ARROWS) self.move(...ARROWS[event.key].map((direction) => -60 * direction));
+    else if (event.key === "+" || event.key === "=") self.enlarge(1.4);
+    else if (event.key === "-") self.enlarge(1 / 1.4);
+    else if (event.key === "0") self.whole();
+    else return false;
+    return true;
   });
   return Object.assign(self, { end: () => sizes.disconnect() });
 }
