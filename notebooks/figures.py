@@ -44,12 +44,14 @@ def missing(image: np.ndarray, other: np.ndarray) -> float:
     window, margin = (2 * NEAR + 1, 2 * NEAR + 1, 1), ((SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0))
     darkest = np.pad(ndimage.minimum_filter(other, window), margin, mode="edge")
     lightest = np.pad(ndimage.maximum_filter(other, window), margin, mode="edge")
-    found = []
-    for y, x in product(range(0, 2 * SHIFT + 1, 2), repeat=2):
+    nearest = np.inf
+    for y, x in sorted(product(range(0, 2 * SHIFT + 1, 2), repeat=2), key=lambda at: np.hypot(*np.subtract(at, SHIFT))):
         part = slice(y, y + height), slice(x, x + width)
-        outside = np.abs(image - np.clip(image, darkest[part], lightest[part]))
-        found.append(block_means(outside.max(axis=2)))
-    return float(np.min(found, axis=0).max())
+        outside = np.maximum(darkest[part] - image, image - lightest[part]).max(axis=2)
+        nearest = np.minimum(nearest, block_means(np.maximum(outside, 0)))
+        if nearest.max() < TOLERANCE / 2:  # as good as the same: it need not be looked for any further
+            break
+    return float(nearest.max())
 
 
 def block_means(values: np.ndarray) -> np.ndarray:
