@@ -190,7 +190,7 @@ def as_batch(images: Tensor) -> tuple[Tensor, bool]:
         )
     if not images.is_floating_point():
         raise ValueError(f"images hold floating-point numbers in [0, 1], not {images.dtype}")
-    if not torch.stack(images.aminmax()).isfinite().all():  # without copies of a whole data set
+    if not all(extreme.isfinite() for extreme in images.aminmax()):  # no copies of a whole data set
         raise ValueError("images hold floating-point numbers in [0, 1], and these hold NaN or infinite ones")
     return (images[None], True) if images.ndim == 3 else (images, False)
 

@@ -34,8 +34,8 @@ def test_what_came_out_is_read_from_the_report(tmp_path):
         "@pytest.fixture\ndef broken(): raise OSError\n"
         "def test_broken(broken): pass\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider", "--junitxml=out.xml"]
-    subprocess.run([*command, "test_it.py"], cwd=tmp_path, capture_output=True)
+    options = "-q -c /dev/null --rootdir=. -p no:cacheprovider --junitxml=out.xml test_it.py"
+    subprocess.run([sys.executable, "-m", "pytest", *options.split()], cwd=tmp_path, capture_output=True)
     found = matrix.outcome(tmp_path / "out.xml")
     assert found == {"passed": 1, "skipped": 1, "failed": ["test_it::test_bad", "test_it::test_broken"]}
     with pytest.raises(OSError, match="no test ran"):
