@@ -31,17 +31,22 @@ function choice(parent, text, names, value, onChange) {
   return select;
 }
 
-/** A slider that shows its value, written by ``form``. @returns {HTMLInputElement} */
+/** A slider that shows its value, written by ``form``; ``say`` shows another text. */
 function slider(parent, text, { min, max, step = 1, value, form = String }, onChange) {
   const label = labelled(parent, text);
   const input = add(label, "input", { type: "range", min, max, step, ...OWN_KEYS });
   input.value = value;
-  const shown = add(label, "output", {}, form(Number(value)));
+  const shown = add(label, "output");
+  const say = (text) => {
+    shown.textContent = text;
+    if (text) input.setAttribute("aria-valuetext", text); // else a place among rates would be read out as "17"
+  };
+  say(form(Number(value)));
   input.addEventListener("input", () => {
-    shown.textContent = form(Number(input.value));
+    say(form(Number(input.value)));
     onChange(Number(input.value));
   });
-  return input;
+  return Object.assign(input, { say });
 }
 
 /** @returns {HTMLButtonElement} */

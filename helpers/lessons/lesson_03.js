@@ -70,7 +70,7 @@ function trainingExplorer(frame) {
   function show(i) {
     state.at = i;
     scrub.value = i;
-    scrub.nextElementSibling.textContent = state.rounds[i].images.toLocaleString("en");
+    scrub.say(state.rounds[i].images.toLocaleString("en"));
     const values = floats(weightsAt(i)), first = parameters(values).first, ink = getComputedStyle(root).color;
     loss(state.rounds.map((round) => round.loss), i, ink);
     accuracy(state.rounds.map((round) => round.accuracy), i, ink);

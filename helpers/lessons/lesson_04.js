@@ -188,7 +188,7 @@ function descentExplorer({ root, content, soon, tell }) {
 
   function show(n) {
     step = cursor.valueAsNumber = n;
-    cursor.nextElementSibling.textContent = String(n);
+    cursor.say(String(n));
     redraw();
   }
 

@@ -128,7 +128,7 @@ function dreamExplorer({ root, content, model, soon, tell }) {
   const fly = player(content.frames, (i) => {
     frame = i;
     scrub.value = i + 1;
-    scrub.nextElementSibling.textContent = String(i + 1);
+    scrub.say(String(i + 1));
     redraw();
   }, () => { play.textContent = fly.isRunning ? "pause" : "play the flight"; });
   const isFlying = () => fly.isRunning;

@@ -191,7 +191,7 @@ function styleExplorer({ root, content, model, soon, tell }) {
     const at = Math.min(state.snapshot, shown.length - 1), snapshot = shown[at];
     Object.assign(stepSlider, { max: Math.max(1, shown.length - 1), disabled: !run });
     stepSlider.value = Math.max(0, at);
-    stepSlider.nextElementSibling.textContent = snapshot ? String(snapshot.step) : "none";
+    stepSlider.say(snapshot ? String(snapshot.step) : "none");
     const ends = series.runs.map(({ weight, snapshots }) => ({ label: brief(weight), ...snapshots[snapshots.length - 1] }));
     overWeights.draw(ends, series.runs.indexOf(run));
     overSteps.draw(shown.map((each) => ({ label: String(each.step), ...each })), at);

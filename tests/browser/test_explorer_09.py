@@ -101,12 +101,15 @@ def test_keys_reach_everything(page):
     page.keyboard.press("ArrowLeft")
     run = RUNS[FIRST - 1]["snapshots"]
     says(page, f"step {run[-2]['step']}, ")
-    page.get_by_role("slider", name="content to style").focus()
+    weight, step = (page.get_by_role("slider", name=name) for name in ("content to style", "steps"))
+    weight.focus()
     page.keyboard.press("Home")
     says(page, f"Style weight {RUNS[0]['weight']}, ")
-    page.get_by_role("slider", name="steps").focus()
+    expect(weight).to_have_attribute("aria-valuetext", f"weight {RUNS[0]['weight']}")  # not its place, 0
+    step.focus()
     page.keyboard.press("Home")
     says(page, "before the first step")
+    expect(step).to_have_attribute("aria-valuetext", "0")
 
 
 def test_keys_that_come_within_one_frame_count_each(page):
