@@ -59,8 +59,8 @@ def row(python: str, oldest: bool, tests: list[str]) -> dict[str, Any]:
         command = [str(environment.python), "-m"]
         # The checkout itself is not installed: that would change it under whoever works in it.
         given = os.environ | {"PYTHONPATH": str(ROOT)}
-        options = ["-q", "--numprocesses=auto", "--dist=loadfile", f"--junitxml={report}", f"--deselect={OF_THE_RECORD}"]
-        pytest = [*command, "pytest", *options, *tests]  # but the test of the record, which is written afterwards
+        options = ["--numprocesses=auto", "--dist=loadfile", f"--junitxml={report}", f"--deselect={OF_THE_RECORD}"]
+        pytest = [*command, "pytest", "-q", *options, *tests]  # but the test of the record, which is written afterwards
         subprocess.run(pytest, cwd=ROOT, env=given)
         names = f"import sys, importlib.metadata as m; print(sys.version.split()[0], *map(m.version, {PACKAGES}))"
         version, *versions = subprocess.run([command[0], "-c", names], capture_output=True, text=True).stdout.split()
