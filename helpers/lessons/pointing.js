@@ -126,10 +126,10 @@ function sheet(parent, { label, count = 1, rows, columns, across = count, cell =
   const point = (event) => {
     const { x, y } = placeOn(canvas, event, width, height);
     const step = { x: columns * cell + gap, y: rows * cell + gap };
-    const map = indexIn(y / step.y, down) * across + indexIn(x / step.x, across);
+    // Between two maps the nearer one is meant: a finger is wider than the gap.
+    const map = indexIn((y + gap / 2) / step.y, down) * across + indexIn((x + gap / 2) / step.x, across);
     if (map >= count) return false;
-    // Between two maps it is the edge of one that is meant: a finger is wider than the gap.
-    Object.assign(place, { map, row: indexIn((y % step.y) / cell, rows), column: indexIn((x % step.x) / cell, columns) });
+    Object.assign(place, { map, row: indexIn((y - top(map)) / cell, rows), column: indexIn((x - left(map)) / cell, columns) });
     onPoint(place, event);
     return true;
   };

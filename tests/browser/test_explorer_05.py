@@ -89,6 +89,15 @@ def test_it_fits_a_narrow_screen(page_of, layer):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_between_two_maps_the_nearer_one_is_meant(page):
+    near = 1 / 17.7  # a pixel, of a map's width; four are between two maps
+    for channel, row, column in ((42, 0.5, -near), (42, 0.5, 1 + near), (42, -near, 0.5), (42, 1 + near, 0.5)):
+        page.mouse.move(*thumbnail(page, 100))
+        expect(said(page)).to_contain_text("Channel 100 of layer 4")
+        page.mouse.move(*thumbnail(page, channel, row=row, column=column))
+        expect(said(page)).to_contain_text(f"Channel {channel} of layer 4")
+
+
 @pytest.mark.parametrize("layer", range(5))
 @pytest.mark.parametrize("name", ["coins", "chelsea"])
 def test_what_it_says_of_a_unit_is_what_the_network_gives(page, maps, layer, name):
