@@ -16,7 +16,6 @@ from torch.nn.functional import normalize, pad
 
 from helpers import arguments, features, files
 from helpers.data import CLASSES, fashion_mnist
-from helpers.hooks import inference
 from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare
 from helpers.lessons.explore import Explorer, image_file
@@ -335,8 +334,8 @@ def map_explorer(item: int | None = None) -> MapExplorer:
         arguments.check_whole(0, COUNT - 1, item=item)
     images, labels = (part[:COUNT] for part in fashion_mnist(train=False))
     orders = {space: neighbour_order(vectors) for space, vectors in map_spaces().items()}
-    with inference(net := trained_fashion_net()):
-        sure, guesses = net(images).softmax(dim=1).max(dim=1)
+    scores = features.embeddings(trained_fashion_net(), images, "classifier", progress=False)
+    sure, guesses = scores.softmax(dim=1).max(dim=1)
     content = {
         "kind": "map",
         "item": item,
@@ -363,17 +362,19 @@ def map_spaces(count: int = COUNT) -> dict[str, Tensor]:
 
 
 def neighbour_order(vectors: Tensor) -> Tensor:
-    """All others of each vector ``(N, D)``, the nearest first, ``(N, N - 1)``."""
-    distances = torch.cdist(vectors, vectors).fill_diagonal_(-1)
-    return distances.argsort(dim=1, stable=True)[:, 1:]
+    """All others of each vector ``(N, D)``, the nearest first, ``(N, N - 1)`` as 16-bit numbers."""
+    parts = []
+    for rows in torch.arange(len(vectors)).split(500):  # all at once would be 200 MB for 3,000 vectors
+        distances = torch.cdist(vectors[rows], vectors)
+        distances[torch.arange(len(rows)), rows] = -1
+        parts.append(distances.argsort(dim=1, stable=True)[:, 1:].short())
+    return torch.cat(parts)
 
 
 def ranks_elsewhere(order: Tensor, other: Tensor) -> Tensor:
     """The sum of the places, from 1, that the ``NEAR`` nearest of an order have in another one, ``(N,)``."""
-    count = len(other)
-    places = torch.zeros(count, count, dtype=torch.long)
-    places.scatter_(1, other, torch.arange(1, count).expand(count, -1))
-    return places.gather(1, order[:, :NEAR]).sum(dim=1)
+    places = [(other == near[:, None]).byte().argmax(dim=1) + 1 for near in order.T[:NEAR]]
+    return torch.stack(places).sum(dim=0)
 
 
 def share_kept(vectors: Tensor, places: Tensor, k: int = 10) -> float:
