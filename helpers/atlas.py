@@ -1,6 +1,6 @@
 """The atlas: for every channel of four layers of the embedded network an image that excites it, made by ``make atlas``.
 
-Read here, made by ``data/atlas/make.py``: lessons 5 and 8 show them beside what the channel answers to in photos.
+Read here, made by ``data/atlas/make.py``: lessons 5 and 8 show them beside what the channel responds to in photos.
 """
 
 import functools

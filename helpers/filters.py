@@ -1,6 +1,6 @@
 """Named kernels, as 2-D tensors, and the arithmetic of what sliding them makes of a size.
 
-Lesson 1 explains what each kernel answers to. They are applied as networks and OpenCV do, by cross-correlation: not
+Lesson 1 explains what each kernel responds to. They are applied as networks and OpenCV do, by cross-correlation: not
 turned by 180 degrees first.
 """
 

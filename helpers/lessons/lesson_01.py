@@ -48,7 +48,7 @@ def window_places(settings: Sequence[tuple[int, int, int, int]]) -> Figure:
                 box.set_linestyle("-" if inside else ":")
                 ax.add_patch(box)
         ax.set_yticks([line + 0.5 for line in range(len(places))], labels=range(1, len(places) + 1))
-        ax.set(xticks=[], xlim=(-1.2, max(w + p for w, _, _, p in settings) + 0.2), ylim=(max(map(len, starts)), 0))
+        ax.set(xticks=[], xlim=(-1.2, max(w + p for w, _, _, p in settings) + 0.9), ylim=(max(map(len, starts)), 0))
         ax.set_title(f"W = {w}, F = {f}, S = {s}, P = {p}", fontsize=9)
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
@@ -182,11 +182,12 @@ def _kernel_fault(answers: dict[str, float], small: float) -> str:
         return "Where all pixels are equal the answer must be 0: let the weights sum to 0."
     if abs(d) > max(abs(a), abs(b), abs(c)):
         return "It is made for D: mirror it."
+    wanted = "negative weights at the upper left, positive ones at the lower right"
     if a <= small:
-        return "At A the sign must be positive: negative weights at the upper left, positive ones at the lower right."
-    for name, value, where in (("B", b, "left and right columns"), ("C", c, "top and bottom rows")):
+        return f"It {'does not see A' if abs(a) <= small else 'sees A with the wrong sign'}: put {wanted}."
+    for name, value, darker, brighter in (("B", b, "left column", "right one"), ("C", c, "top row", "bottom one")):
         if value >= a - small:
-            return f"At {name} it must answer less than at A: give the {where} more weight, which tell them apart."
+            return f"At {name} it must answer less than at A: make the {darker} more negative, the {brighter} positive."
     return "At D the answer must be 0: what its bright and dark pixels add must cancel." if abs(d) > small else ""
 
 

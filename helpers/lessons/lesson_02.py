@@ -126,7 +126,7 @@ def pancakes(stacks: Mapping[str, Tensor]) -> Figure:
     widest = max(maps.shape[-1] for maps in stacks.values())
     brightest = max(maps.max() for maps in stacks.values()) / 4  # the thin outlines of small sheets stay visible
     for ax, (title, maps) in zip(figure.subplots(1, len(stacks), squeeze=False)[0], stacks.items(), strict=True):
-        side = max(maps.shape[-1] / widest, 0.08)
+        side = max(maps.shape[-1] / widest, 0.2)
         gap = 0.32 * max(side, 0.3)
         for level, sheet in enumerate(maps.flip(0)):
             lying = Affine2D().scale(side, 0.42 * side).skew_deg(40, 0).translate(-0.7 * side, gap * level)
@@ -182,7 +182,7 @@ def check_max_pooling(answer: Callable) -> None:
     for height, width, window, stride, hint in (
         (4, 4, 2, 2, "Each value is the largest number of one window, a negative one here."),
         (4, 6, 2, 2, "Rows come first: the result has the shape (rows, columns)."),
-        (6, 8, 2, 3, "Window (i, j) starts at row i * stride, column j * stride; one that does not fit is left out."),
+        (6, 8, 2, 3, "Window (i, j) starts at row i * stride, column j * stride, and is `window` wide."),
         (5, 7, 3, 2, "With a stride smaller than the window, windows overlap."),
         (9, 4, 3, 1, "The result may have more rows than columns."),
         (7, 6, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),
@@ -213,9 +213,9 @@ def _too_many(image: Tensor, window: int, stride: int) -> Tensor:
 POOLING_MISTAKES: dict[str, Callable] = {
     "There are (size - window) // stride + 1 windows, not size // stride.": _too_many,
     "Windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, w),
-    "Windows start at i * window, not at i * stride.": lambda i, w, s: _step_by(w, i, w, s),
+    "Yours start at i * window: start them at i * stride.": lambda i, w, s: _step_by(w, i, w, s),
     "Windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, 1),
-    "Windows start at row i and column j, not at i * stride and j * stride.": lambda i, w, s: _step_by(1, i, w, s),
+    "Yours start at row i, column j: start them at i * stride, j * stride.": lambda i, w, s: _step_by(1, i, w, s),
     "Across, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (s, w)),
     "Down, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (w, s)),
     "Across, windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, (s, 1)),

@@ -107,7 +107,7 @@ def slope_figure(weight: float) -> Figure:
     ax.text(weight + 0.35, loss, f"slope {slope:g}".replace("-", "−"), color=WAY_BACK, va="center", fontsize=11)
     way = float(np.sign(-slope))
     ax.annotate("", (weight + 1.8 * way, 0.4), (weight, 0.4), arrowprops={"arrowstyle": "-|>", "linewidth": 2})
-    ax.text(weight + 0.9 * way, 0.8, "minus the slope", ha="center", fontsize=9)
+    ax.text(weight + 0.9 * way, 0.8, "downhill", ha="center", fontsize=9)
     ax.set(ylim=(-0.5, 17))
     return figure
 
@@ -209,7 +209,7 @@ def check_training_step(answer: Callable) -> None:
             return report(checking.NOT_YET, "it moves the weights, but gives nothing back: return loss.item().")
         if fault := outcome.error or outcome.change or _step_fault(outcome.value, arguments):
             return report(checking.NOT_YET, f"{situation}, your function {fault}")
-    report(checking.CORRECT, "the weights and the loss, with old gradients, with batch normalisation and with Adam.")
+    report(checking.CORRECT, "the weights and the loss, with old gradients, Adam, batch normalisation in either mode.")
 
 
 class _WithOldGradients(nn.Sequential):
@@ -224,12 +224,13 @@ class _WithOldGradients(nn.Sequential):
 def _training_situations() -> dict[str, tuple]:
     generator = checking.generator(3)
     situations: dict[str, tuple] = {}
-    for situation, kind, norm, optimizer in (
-        ("with a fresh model", nn.Sequential, nn.Identity(), torch.optim.SGD),
-        ("with gradients left over from an earlier batch", _WithOldGradients, nn.Identity(), torch.optim.SGD),
-        ("with batch normalisation, and Adam", _WithOldGradients, nn.BatchNorm1d(4), torch.optim.Adam),
+    for situation, kind, norm, optimizer, training in (
+        ("with a fresh model", nn.Sequential, nn.Identity(), torch.optim.SGD, True),
+        ("with gradients left over from an earlier batch", _WithOldGradients, nn.Identity(), torch.optim.SGD, True),
+        ("with batch normalisation, and Adam", _WithOldGradients, nn.BatchNorm1d(4), torch.optim.Adam, True),
+        ("with a model in evaluation mode", nn.Sequential, nn.BatchNorm1d(4), torch.optim.SGD, False),
     ):
-        model = kind(norm, nn.Linear(4, 3))
+        model = kind(norm, nn.Linear(4, 3)).train(training)
         vector_to_parameters(torch.linspace(-1, 1, 15), model[1].parameters())
         images = 3 * torch.randn(5, 4, generator=generator)
         situations[situation] = (model, images, torch.tensor([0, 2, 1, 0, 1]), optimizer(model.parameters(), lr=0.5))
@@ -355,12 +356,15 @@ ACCURACY_MISTAKES: dict[str, Callable] = {
 }
 
 
+ONE_EACH = "Each image adds 1 at [label, prediction], rows are the true classes; bincount needs minlength=classes**2."
+
+
 def check_confusion_matrix(answer: Callable) -> None:
     """Checks ``answer(labels, predictions, classes)``: counts, row = true class, column = predicted class."""
     cases = [
         Case((torch.tensor(labels), torch.tensor(predictions), classes), hint)
         for labels, predictions, classes, hint in (
-            ([0, 1, 2, 1], [0, 2, 0, 1], 3, "Each image adds 1 at [label, prediction]: rows are the true classes."),
+            ([0, 1, 2, 1], [0, 2, 0, 1], 3, ONE_EACH),
             ([0, 0, 1, 1], [1, 1, 1, 0], 2, "A pair of label and prediction may come twice, and counts twice."),
             ([2, 0, 0], [0, 0, 2], 4, "There are rows and columns for classes that do not occur, too."),
             ([1, 0, 1], [3, 2, 3], 4, "A class may occur among the predictions alone."),

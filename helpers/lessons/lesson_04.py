@@ -173,7 +173,7 @@ def descent_paths(surface: Callable[[Tensor], Tensor], paths: Mapping[str, Tenso
         ax.plot(*path.T.numpy(), "o-", color="#d55e00", markersize=3.5, linewidth=1.2)
         ax.plot(*path[0].tolist(), "s", color="black", markersize=7, label="start")
         ax.plot(*path[-1].tolist(), "*", color="black", markersize=14, label="end")
-        ax.set(xlim=(left, right), ylim=(bottom, top))
+        ax.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
         ax.set_title(name, fontsize=10)
     axes[0].legend(loc="upper right", fontsize=8)
     return figure
@@ -227,7 +227,7 @@ def rate_curves(accuracies: Mapping[str, Mapping[float, float]], marked: float) 
     ax = figure.subplots()
     for (name, rates), style in zip(accuracies.items(), ("s:", "^--", "o-"), strict=False):
         ax.plot(list(rates), list(rates.values()), style, color="black", label=name)
-    ax.axvline(marked, color="#d55e00", linewidth=1)
+    ax.axvline(marked, color="#d55e00", linewidth=1, label=f"{marked:g}")
     ax.set(xscale="log", xlabel="learning rate", ylabel="held-out accuracy", ylim=(0, 1))
     ax.legend()
     return figure
@@ -363,7 +363,7 @@ def check_momentum_step(answer: Callable) -> None:
         cases,
         mistakes={say: partial(_step, coefficients=wrong) for say, wrong in _MOMENTUM_MISTAKES.items()}
         | {
-            "The velocity stands first: give the weight first, then the velocity.": lambda *given: _step(*given)[::-1],
+            "The velocity comes first: give the weight first, then the velocity.": lambda *given: _step(*given)[::-1],
             "The first is the weight's change alone: add it to the weight.": lambda w, *given: _step(0 * w, *given),
         },
         diagnose=_said_of_halves(
@@ -440,7 +440,7 @@ def check_folded_batch_norm(answer: Callable) -> None:
         mistakes={say: partial(_fold, scale=scale) for say, scale in _SCALE_MISTAKES.items()}
         | {say: partial(_fold, shift=shift) for say, shift in _SHIFT_MISTAKES.items()}
         | {
-            "The bias stands first: give the weight first, then the bias.": lambda *given: _fold(*given)[::-1],
+            "The bias comes first: give the weight first, then the bias.": lambda *given: _fold(*given)[::-1],
             "The weight is as it was: multiply each filter by its scale.": lambda *given: (given[0], _fold(*given)[1]),
             "The scale belongs to the output channels: scale.view(-1, 1, 1, 1).": partial(_fold, view=(1, -1, 1, 1)),
             "The scale belongs to the first dimension: scale.view(-1, 1, 1, 1).": partial(_fold, view=(-1,)),

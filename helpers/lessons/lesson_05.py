@@ -393,7 +393,7 @@ class ChannelExplorer(Explorer):
 
 
 def channel_explorer(image: images.Source | None = None) -> ChannelExplorer:
-    """Lesson 5: all channels of five layers of the embedded network, what each answers to, and what it is good for.
+    """Lesson 5: all channels of five layers of the embedded network, what each responds to, and what it is good for.
 
     Args:
         image: one of your own, as :func:`helpers.images.read` takes it; it comes before the four sample photos.
