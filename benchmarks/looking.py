@@ -57,9 +57,8 @@ def captums(task: str, at_once: int | None = 1, channels_last: bool = False) -> 
     For occlusion with so many patches at once, for integrated gradients with so many steps; None is Captum's default,
     all of them.
     """
-    model, photo = network_and_photo()
-    if channels_last:
-        model, photo = (x.to(memory_format=torch.channels_last) for x in (model, photo))
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    model, photo = (x.to(memory_format=order) for x in network_and_photo())
     patches = {"sliding_window_shapes": (3, 32, 32), "strides": (3, 8, 8), "perturbations_per_eval": at_once}
 
     def grad_cam() -> torch.Tensor:

@@ -120,7 +120,7 @@ RECIPES: dict[str, tuple[Callable[[RecipeLoss, Tensor, int], Tensor], int]] = {
 def recipes_way(recipe: str, size: int, steps: int) -> tuple[float, float]:
     """Seconds of the whole run, and the loss at its end."""
     content, painting = image_pair(size)
-    loss = RecipeLoss(pretrained.load(), content, painting, recipe)
+    loss = RecipeLoss(pretrained.load().to(memory_format=torch.contiguous_format), content, painting, recipe)
     start = time.perf_counter()
     image = RECIPES[recipe][0](loss, content, steps)
     seconds = time.perf_counter() - start
@@ -173,7 +173,7 @@ def plain_dream(size: int, layer: str, frozen: bool, octaves: int = 4, steps: in
 
     Networks come from torchvision with weights that ask for gradients, and so they get them, unless ``frozen``.
     """
-    model, kept = pretrained.load().requires_grad_(not frozen), {}
+    model, kept = pretrained.load().to(memory_format=torch.contiguous_format).requires_grad_(not frozen), {}
     model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: kept.update(maps=output))
     photo, _ = image_pair(size)
     image = photo

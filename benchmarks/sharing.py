@@ -26,7 +26,7 @@ painting = images.read("data/images/style_swirls.jpg", size=200)
 def paint(steps):
     style.stylize(net, photo, painting, steps=steps, progress=False)
 paint(2)"""
-CELLS = ["paint(20)"] * 3
+CELLS = ["paint(5)"] * 3
 PEAK = "import resource; resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024"
 WAYS = {"PyTorch by itself": {"OMP_NUM_THREADS": str(torch.get_num_threads())}, COURSE: {}}
 

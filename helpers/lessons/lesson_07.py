@@ -134,7 +134,9 @@ def covers(cat: Tensor, top: int, left: int) -> dict[str, Tensor]:
     found = {f"grey {value}": torch.tensor(value) for value in (0.0, 0.5, 1.0)}
     found |= {"its mean colour": cat[part].mean(dim=(1, 2), keepdim=True), "blur": blurred(cat)[part]}
     found["noise"] = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
-    return found | {f"fur from {row}, {column}": cat[:, row : row + 32, column : column + 32] for row, column in FUR}
+    return found | {
+        f"fur, row {row}, column {column}": cat[:, row : row + 32, column : column + 32] for row, column in FUR
+    }
 
 
 def planted_network() -> tuple[nn.Sequential, Tensor]:
@@ -266,7 +268,10 @@ def check_grad_cam_map(answer: Callable) -> None:
         return (weights * maps).sum(0).relu()
 
     cases = [
-        Case((normal(3, 2, 2), normal(3, 2, 2) - 0.2), "Weigh each map, sum, and cut off what is negative."),
+        Case(
+            (normal(3, 2, 2), normal(3, 2, 2) - 0.2),
+            "Weigh each map, sum, and cut off what is negative in the sum (not in the weights).",
+        ),
         Case((normal(3, 2, 4), normal(3, 4, 2).mT), "C, H and W may differ: one weight for each of the C maps."),
         Case((normal(2, 5, 3), normal(2, 3, 5).mT - 1), "Both maps and weights may be negative."),
     ]

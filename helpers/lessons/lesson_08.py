@@ -188,7 +188,10 @@ def check_guide_similarity(answer: Callable) -> None:
     """Checks ``answer(maps, guide)``, ``(C, H, W)`` and ``(C, h, w)``: best dot products with the guide, summed."""
     maps, guide = torch.tensor([[[1.0, 2.0, 0.5]], [[-2.0, 1.0, 3.0]]]), torch.tensor([[[2.0, -1.0]], [[1.0, -2.5]]])
     cases = [
-        Case((maps, guide), "At each place of maps, take the largest of its dot products over the channels; then sum."),
+        Case(
+            (maps, guide),
+            "At each place of maps, take the largest of its dot products with the places of guide; then sum.",
+        ),
         Case((normal(3, 2, 4), normal(3, 3, 1)), "The matrix of all dot products is (H · W, h · w), from flatten(1)."),
         Case((normal(4, 2, 2).abs(), -normal(4, 2, 3).abs()), "The largest may be negative."),
     ]

@@ -266,7 +266,12 @@ def check_image_step(answer: Callable) -> None:
         Case((Loss(), normal(3, 4, 5).sigmoid(), 0.02), "Each image has a gradient of its own."),
         Case((Loss(), normal(3, 5, 4).sigmoid(), 1.5), "The new image stays within [0, 1]."),
     ]
-    if judge(answer, cases[0].arguments, graph, "loss_of needs a copy that asks for gradients, outside of no_grad."):
+    if judge(
+        answer,
+        cases[0].arguments,
+        graph,
+        "loss_of needs a copy that asks for gradients, outside of no_grad; grad gives a tuple: take [0].",
+    ):
         compare(answer, _step, cases, mistakes=STEP_MISTAKES)
 
 
