@@ -213,9 +213,9 @@ def _too_many(image: Tensor, window: int, stride: int) -> Tensor:
 POOLING_MISTAKES: dict[str, Callable] = {
     "There are (size - window) // stride + 1 windows, not size // stride.": _too_many,
     "Windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, w),
-    "Yours start at i * window: start them at i * stride.": lambda i, w, s: _step_by(w, i, w, s),
+    "Your windows start at i * window: start them at i * stride.": lambda i, w, s: _step_by(w, i, w, s),
     "Windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, 1),
-    "Yours start at row i, column j: start them at i * stride, j * stride.": lambda i, w, s: _step_by(1, i, w, s),
+    "Your windows start at (i, j): start them at (i * stride, j * stride).": lambda i, w, s: _step_by(1, i, w, s),
     "Across, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (s, w)),
     "Down, windows step by their own size, not by the stride.": lambda i, w, s: _pool(i, w, (w, s)),
     "Across, windows step by 1, not by the stride.": lambda i, w, s: _pool(i, w, (s, 1)),

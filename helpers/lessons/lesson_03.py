@@ -356,7 +356,7 @@ ACCURACY_MISTAKES: dict[str, Callable] = {
 }
 
 
-ONE_EACH = "Each image adds 1 at [label, prediction], rows are the true classes; bincount needs minlength=classes**2."
+ONE_EACH = "Each image adds 1 at [label, prediction], rows are the true classes. (bincount: minlength=classes**2.)"
 
 
 def check_confusion_matrix(answer: Callable) -> None:
