@@ -182,7 +182,13 @@ def check_max_pooling(answer: Callable) -> None:
     for height, width, window, stride, hint in (
         (4, 4, 2, 2, "Each value is the largest number of one window, a negative one here."),
         (4, 6, 2, 2, "Rows come first: the result has the shape (rows, columns)."),
-        (6, 8, 2, 3, "Window (i, j) starts at row i * stride, column j * stride, and is `window` wide."),
+        (
+            6,
+            8,
+            2,
+            3,
+            "Window (i, j) starts at (i * stride, j * stride), `window` wide; one that does not fit is left out.",
+        ),
         (5, 7, 3, 2, "With a stride smaller than the window, windows overlap."),
         (9, 4, 3, 1, "The result may have more rows than columns."),
         (7, 6, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),
