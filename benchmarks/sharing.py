@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import statistics
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import nbformat
@@ -35,14 +36,16 @@ def _notebook(*sources: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
 
 
-def _run(environment: dict[str, str], barrier, seconds) -> None:
+def _run(environment: dict[str, str], starting, barrier, seconds) -> None:
     """One reader: the cells, timed from when all of them are ready to when this one is done."""
     os.environ.pop("OMP_NUM_THREADS", None)
     os.environ.update(environment)
     client = NotebookClient(_notebook(START, *CELLS), resources={"metadata": {"path": str(ROOT)}})
-    with client.setup_kernel():
+    with ExitStack() as stack:
+        with starting:  # one after the other: two kernels that start at once may be given the same port
+            stack.enter_context(client.setup_kernel())
         client.execute_cell(client.nb.cells[0], 0)
-        barrier.wait()
+        barrier.wait(timeout=300)  # or for ever, if another one has died
         start = time.perf_counter()
         for i, cell in enumerate(client.nb.cells[1:], start=1):
             client.execute_cell(cell, i)
@@ -52,11 +55,11 @@ def _run(environment: dict[str, str], barrier, seconds) -> None:
 def seconds_at_once(readers: int, environment: dict[str, str]) -> float:
     """The time of the slowest of so many readers, who all begin at the same moment."""
     context = multiprocessing.get_context("spawn")
-    barrier, seconds = context.Barrier(readers), context.Queue()
-    processes = [context.Process(target=_run, args=(environment, barrier, seconds)) for _ in range(readers)]
+    shared = context.Lock(), context.Barrier(readers), context.Queue()
+    processes = [context.Process(target=_run, args=(environment, *shared)) for _ in range(readers)]
     for process in processes:
         process.start()
-    times = [seconds.get(timeout=600) for _ in processes]
+    times = [shared[-1].get(timeout=600) for _ in processes]
     for process in processes:
         process.join()
     return max(times)
