@@ -1,6 +1,6 @@
 # The course in targets; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help lab test book epub classroom offline rehearsal matrix bench load ablation checkpoint atlas dreams maps pictures attribution data execute check clean
+.PHONY: help lab test book epub classroom offline rehearsal matrix bench load ablation checkpoint atlas dreams maps pictures stills attribution data execute check clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -74,6 +74,9 @@ pictures: $(READY) ## draw the style images, paint lesson 9's paintings, put tog
 	$(BIN)/python data/images/draw.py
 	$(BIN)/python data/images/paint.py
 	PYTHONPATH=. $(BIN)/python data/images/readme.py
+
+stills: data ## draw the images that stand in for the explorers where nothing runs (a minute)
+	PYTHONPATH=. $(BIN)/python data/stills/draw.py
 
 attribution: $(READY) ## record what the explorer of lesson 7 shows (about seven minutes)
 	$(BIN)/python data/attribution/record.py

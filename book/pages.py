@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from helpers.lessons import quiz as quizzes
 from helpers.lessons.course import (
     LESSONS,
     START,
@@ -95,34 +96,33 @@ def shown(output: dict[str, Any], cell: dict[str, Any], folder: Path, alive: boo
     data = output.get("data", {})
     fragment = text_of(data.get("text/html", ""))
     if "data-explorer" in fragment:
-        return output | {"data": {"text/html": fragment}} if alive else markdown(NEEDS_SCRIPTS)
+        return output | {"data": {"text/html": fragment}} if alive else markdown(still(fragment, folder))
     if "application/vnd.jupyter.widget-view+json" in data:  # an explorer without its page, or a progress bar
         return markdown(NOT_YET) if "explorer(" in cell["source"] else None
     if figure := figure_of(output):
-        alt, content, kind = figure
-        name = f"{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
-        put(folder / "figures" / name, content)
-        return markdown(f"![{escaped(alt)}](figures/{name})")
+        return markdown(linked(*figure, folder))
     return output
 
 
-def quiz(number: str, alive: bool) -> str:
-    """A lesson's quiz as HTML: its JSON, in a list that can be read without JavaScript."""
-    questions = json.loads((ROOT / "notebooks" / "quizzes" / f"{number}.json").read_text(encoding="utf-8"))
-    items = []
-    for question in questions:
-        answers = sorted(a["answer"] for a in question["answers"] if "answer" in a)
-        right = next(a for a in question["answers"] if a.get("correct"))
-        choices = "".join(f"<li>{html.escape(answer)}</li>" for answer in answers)
-        solution = html.escape(f"{right.get('answer', right.get('value'))}. {right['feedback']}")
-        items.append(
-            f"<li><p>{html.escape(question['question'])}</p>{f'<ul>{choices}</ul>' if choices else ''}"
-            f"<details><summary>Answer</summary><p>{solution}</p></details></li>"
-        )
-    data = json.dumps({"questions": questions}).replace("</", "<\\/")
-    script = f'<script type="application/json">{data}</script>' if alive else ""
-    mark = ' data-explorer="quiz"' if alive else ""
-    return f'<div class="quiz"{mark}><ol>{"".join(items)}</ol>{script}</div>'
+def linked(alt: str, content: bytes, kind: str, folder: Path) -> str:
+    """A figure as Markdown, whose file goes to the folder."""
+    name = f"{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
+    put(folder / "figures" / name, content)
+    return f"![{escaped(alt)}](figures/{name})"
+
+
+def still(fragment: str, folder: Path) -> str:
+    """An explorer where nothing moves, as Markdown."""
+    if found := re.search(r'<img alt="([^"]*)" src="data:image/webp;base64,([^"]+)">', fragment):
+        image = linked(html.unescape(found[1]), base64.b64decode(found[2]), "webp", folder)
+        return f"{image}\n\n{NEEDS_SCRIPTS}"
+    return NEEDS_SCRIPTS
+
+
+def quiz(number: int, alive: bool) -> str:
+    """A lesson's quiz as HTML."""
+    asked = quizzes.quiz(number)
+    return f'<div class="quiz">{asked.fragment() if alive else asked.at_rest()}</div>'
 
 
 def page(path: Path, folder: Path, alive: bool) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def of_code(cell: dict[str, Any], folder: Path, alive: bool) -> dict[str, Any]:
     """A cell of code as the book has it: solutions are folded, results to be guessed, too; quizzes answer."""
     tags = cell["metadata"].get("tags", [])
     if asked := re.search(r"\bquiz\((\d+)\)", cell["source"]):
-        return {"id": cell["id"], "cell_type": "markdown", "metadata": {}, "source": quiz(asked[1].zfill(2), alive)}
+        return {"id": cell["id"], "cell_type": "markdown", "metadata": {}, "source": quiz(int(asked[1]), alive)}
     outputs = [s for o in cell["outputs"] if (s := shown(o, cell, folder, alive))]
     metadata = cell["metadata"]
     if "solution" in tags:

@@ -1,6 +1,7 @@
 """The notebooks themselves: freshly executed, complete, with alt texts, and whole without their solutions."""
 
 import ast
+import base64
 import json
 import re
 import subprocess
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from helpers.lessons import course
+from helpers.lessons import course, explore
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -59,6 +60,20 @@ def test_is_valid_and_freshly_executed(notebook):
 def test_is_small_enough(notebook):
     assert notebook.metadata.path.stat().st_size < 2_000_000
     assert max(len(c.source.splitlines()) for c in code_cells(notebook)) <= 20
+
+
+STORED = re.compile(r'<p>.*<img alt="[^"]{40,}" src="data:image/webp;base64,([^"]*)">.*"kind": "(\w+)"')
+
+
+def test_its_explorers_were_stored_with_what_is_there_until_they_run(notebook):
+    """It is also what those see who read where nothing runs."""
+    cells = code_cells(notebook)
+    texts = [o.data["text/html"] for c in cells for o in c.outputs if "text/html" in o.get("data", {})]
+    found = [match.groups() for text in texts if (match := STORED.search(text))]
+    assert len(found) == sum("_explorer(" in c.source for c in cells) > 0
+    for image, kind in found:
+        assert base64.b64decode(image) == (explore.STILLS / f"{kind}.webp").read_bytes()
+    assert all("<details><summary>Answer</summary>" in text for text in texts if 'data-explorer="quiz"' in text)
 
 
 def test_names_no_absolute_path(notebook):

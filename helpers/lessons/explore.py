@@ -19,9 +19,10 @@ import traitlets
 from PIL import Image
 from torch import Tensor
 
-from helpers import images
+from helpers import files, images
 
 FOLDER = Path(__file__).parent
+STILLS = files.DATA / "stills"  # images of the explorers as they open, by their kind: `make stills`
 
 SHARED = ["layers", "colors", "explore", "pointing"]
 PARTS = {
@@ -75,11 +76,13 @@ class Explorer(anywidget.AnyWidget):
 
     Attributes:
         lesson: whose module it is, such as ``"lesson_01"``; given by each subclass.
+        still: what is to be seen as it opens, for those who hear it read; given by each subclass.
         content: what it shows: ``kind``, by which the module finds it, numbers, texts, and arrays as bytes.
         state: what the reader has made of it.
     """
 
     lesson = ""
+    still = ""
     content = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
 
@@ -109,9 +112,18 @@ class Explorer(anywidget.AnyWidget):
         """The explorer for a page without a kernel: HTML that :func:`script` brings to life."""
         data = json.dumps(_encoded(self.content)).replace("</", "<\\/")
         return (
-            f'<div data-explorer="{html.escape(self.lesson)}"><p>This explorer needs JavaScript.</p>'
+            f'<div data-explorer="{html.escape(self.lesson)}">{self.at_rest()}'
             f'<script type="application/json">{data}</script></div>'
         )
+
+    def at_rest(self) -> str:
+        """HTML of what is there where nothing runs: in a lesson that was only opened, or on a page without scripts."""
+        file = STILLS / f"{self.content.get('kind')}.webp"
+        says = "<p><em>An image of the explorer: run the cell, and it answers.</em></p>"
+        if not file.exists():
+            return says
+        source = f"data:image/webp;base64,{base64.b64encode(files.read(file, 1_000_000)).decode()}"
+        return f'{says}<img alt="{html.escape(self.still)}" src="{source}">'
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle = super()._repr_mimebundle_(**options)

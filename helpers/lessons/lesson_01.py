@@ -272,6 +272,10 @@ class KernelExplorer(Explorer):
     """What :func:`kernel_explorer` gives."""
 
     lesson = "lesson_01"
+    still = (
+        "A photo in grey of a man with a camera, and beside it the edges that the kernel Sobel x finds, "
+        "orange and purple."
+    )
 
     @property
     def kernel(self) -> Tensor:

@@ -391,6 +391,9 @@ class PoolingExplorer(Explorer):
     """What :func:`pooling_explorer` gives."""
 
     lesson = "lesson_02"
+    still = (
+        "Six by six numbers, and beside them three by three: the largest of each window of two by two. One is marked."
+    )
 
     @property
     def numbers(self) -> Tensor:

@@ -526,6 +526,10 @@ class DescentExplorer(Explorer):
     """What :func:`descent_explorer` gives."""
 
     lesson = "lesson_04"
+    still = (
+        "Contours with two minima and four ways down: plain and Adam come to the shallow one, momentum and "
+        "Nesterov to the deep one."
+    )
 
     @property
     def start(self) -> Tensor:

@@ -382,6 +382,10 @@ class ChannelExplorer(Explorer):
     """What :func:`channel_explorer` gives."""
 
     lesson = "lesson_05"
+    still = (
+        "A photo of coins, bright where channel 120 is active: on the coins. Beside it the maps of all 384 "
+        "channels of the layer, below patches that excite this one."
+    )
     shown: dict[str, Tensor]  # the photos whose maps are shown
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:

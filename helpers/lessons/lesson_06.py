@@ -312,6 +312,10 @@ class MapExplorer(Explorer):
     """What :func:`map_explorer` gives."""
 
     lesson = "lesson_06"
+    still = (
+        "3,000 items of clothing as a map, in the colours of their classes, which form islands; one ankle "
+        "boot and its neighbours."
+    )
 
     @property
     def item(self) -> int | None:

@@ -471,6 +471,10 @@ class AttributionExplorer(Explorer):
     """What :func:`attribution_explorer` gives."""
 
     lesson = "lesson_07"
+    still = (
+        "The face of a cat under a purple map, darkest around an eye; beside it the same face in sixteen "
+        "patches to choose from."
+    )
     photos: dict[str, Tensor]
 
     @property

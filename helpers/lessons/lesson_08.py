@@ -318,6 +318,10 @@ class DreamExplorer(Explorer):
     """What :func:`dream_explorer` gives."""
 
     lesson = "lesson_08"
+    still = (
+        "Six rows of small dreams of a cat; beside them the photo at the left of a line, and at its right "
+        "the dream, full of eyes."
+    )
     own: Tensor | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:

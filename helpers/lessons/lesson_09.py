@@ -466,6 +466,10 @@ class StyleExplorer(Explorer):
     """
 
     lesson = "lesson_09"
+    still = (
+        "A cat, at the left of a line as a photo and at its right in painted strokes; beside it curves of "
+        "the content and style losses."
+    )
     photo: Tensor
     subject: tuple[str, Sequence[int]]
     painted: Tensor | None = None

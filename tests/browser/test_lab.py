@@ -1,10 +1,11 @@
 """The explorers in JupyterLab, with a kernel that is idle, busy, dead; in light and in dark.
 
-One notebook serves all tests here, in the order in which they stand.
+One notebook serves the tests here, but one, in the order in which they stand.
 """
 
 import re
 
+import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -30,17 +31,26 @@ EXPLORERS = ["kernel", "pooling", "network", "training", "descent", "channels", 
 
 
 @pytest.fixture(scope="module")
-def lab(watch, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab")
-    latency.write_notebook(folder / "explorers.ipynb", CELLS)
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def address(folder):
     with latency.jupyter_lab(folder) as address:
-        base = address.partition("{}")[0]
-        allowed = f"{base}/", f"{base.replace('http', 'ws')}/"
-        watched = watch(*allowed, viewport={"width": 1300, "height": 1000}, reduced_motion="reduce")
-        latency.open_notebook(watched.page, address, "explorers.ipynb")
-        latency.command(watched.page, "notebook:run-all-cells")
-        yield watched
-        watched.context.close()
+        yield address
+
+
+@pytest.fixture(scope="module")
+def lab(watch, folder, address):
+    latency.write_notebook(folder / "explorers.ipynb", CELLS)
+    base = address.partition("{}")[0]
+    allowed = f"{base}/", f"{base.replace('http', 'ws')}/"
+    watched = watch(*allowed, viewport={"width": 1300, "height": 1000}, reduced_motion="reduce")
+    latency.open_notebook(watched.page, address, "explorers.ipynb")
+    latency.command(watched.page, "notebook:run-all-cells")
+    yield watched
+    watched.context.close()
 
 
 @pytest.fixture
@@ -148,6 +158,24 @@ BRIGHTNESS = """(canvas) => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return data.reduce((sum, v, i) => sum + (i % 4 === 1 ? v : 0), 0) / (data.length / 4);
 }"""
+
+
+def test_a_lesson_that_was_only_opened_shows_an_image_of_its_explorer(lab, folder, address):
+    path = folder / "opened.ipynb"
+    latency.write_notebook(path, ["lesson_02.pooling_explorer()"])
+    notebook = nbformat.read(path, as_version=4)
+    data = {"application/vnd.jupyter.widget-view+json": {"model_id": "0", "version_major": 2, "version_minor": 1}}
+    data |= {"text/html": latency.make("pooling").fragment(), "text/plain": "PoolingExplorer()"}
+    notebook.cells[0].outputs = [nbformat.v4.new_output("display_data", data)]
+    nbformat.write(notebook, path)
+    page = lab.context.new_page()
+    latency.open_notebook(page, address, path.name)
+    image = page.get_by_alt_text("Six by six numbers")
+    expect(image).to_be_visible()
+    assert image.evaluate("image => image.naturalWidth") == 651
+    expect(page.get_by_text("run the cell, and it answers")).to_be_visible()
+    latency.command(page, "kernelmenu:shutdown")
+    page.close()
 
 
 def test_it_answers_while_the_kernel_is_busy(page):
