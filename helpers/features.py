@@ -4,7 +4,6 @@ Lesson 5 looks at the maps and the patches, lesson 6 at the vectors. How a layer
 ``hooks``.
 """
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from torch.utils._pytree import tree_map_only
 
 from helpers.arguments import check_pair, check_whole
 from helpers.bars import tqdm
-from helpers.hooks import dummy_input, inference, maps_of, run_to, weight_of
+from helpers.hooks import dummy_input, inference, maps_of, run_to
 from helpers.images import as_batch
-from helpers.models import MAX_PIXELS, explained, prepare
+from helpers.models import MAX_PIXELS, explained, in_float32, prepare
 
 
 def activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -148,8 +147,7 @@ def receptive_fields(
     is_shape = isinstance(input_shape, Sequence) and [type(n) for n in input_shape] == [int] * 3
     if not is_shape or math.prod(input_shape[1:]) > MAX_PIXELS:
         raise ValueError(f"input_shape is (C, H, W), {MAX_PIXELS:,} pixels at most, not {input_shape!r:.60}")
-    if weight_of(model).element_size() < 4:  # such numbers do not count the rows of an image
-        model = copy.deepcopy(model).float()
+    model = in_float32(model)
     black = dummy_input(model, input_shape)
     height, width = input_shape[1:]
     down, right = (torch.arange(1, size + 1).to(black) for size in (height, width))

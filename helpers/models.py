@@ -3,6 +3,7 @@
 Each takes images in [0, 1], normalises them itself, and gives logits.
 """
 
+import copy
 import hashlib
 import json
 import time
@@ -124,6 +125,11 @@ def explained(model: nn.Module, batch: Tensor, layers: Sequence[str] = ()) -> It
         if out_of_memory or not (reason := _refusal(model, layers, batch.shape[1:])):
             raise
         raise ValueError(f"each image {reason}") from error
+
+
+def in_float32(model: nn.Module) -> nn.Module:
+    """The model, or a copy of it where its weights are of another precision: half sums and counts too coarsely."""
+    return model if weight_of(model).dtype == torch.float32 else copy.deepcopy(model).float()
 
 
 def check_size(model: nn.Module, layers: Sequence[str], image: Tensor, name: str = "the image") -> None:

@@ -1,8 +1,8 @@
 """Style transfer: an image with the content of one image and the style of another (Gatys et al. 2016; lesson 9).
 
 Style images are files in ``data/images``: ``draw.py`` there draws them, lesson 9 lists them by name, and nothing here
-knows them. The layers and the optimisers that are compared and taken by default are in the tables below; the default
-weights and steps are the arguments of :func:`stylize`.
+knows them. Which layers are compared by default stands in :data:`helpers.pretrained.NETWORKS`; the default weights and
+steps are the arguments of :func:`stylize`.
 
 Images are ``(3, H, W)`` in [0, 1], of any size, in whatever form :func:`helpers.images.read` takes. Models come back as
 they came. An interrupt ends the work early and gives the best image there is.
@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import LBFGS, Adam, Optimizer
+from torch.optim import LBFGS
 
 from helpers import images
 from helpers.arguments import check_choice, check_number, check_tensor, check_whole
@@ -26,12 +26,6 @@ from helpers.hooks import gradients, inference, run_to, weight_of
 from helpers.images import Source, resized, scaled, to_gray, total_variation
 from helpers.models import check_size, is_large_enough
 from helpers.pretrained import network_of
-
-OPTIMIZERS: dict[str, Callable[[Tensor], Optimizer]] = {
-    # One evaluation in each step, and no stopping by itself: the relative losses have small gradients.
-    "lbfgs": lambda x: LBFGS([x], max_iter=1, history_size=10, tolerance_grad=0, tolerance_change=0),
-    "adam": lambda x: Adam([x], lr=0.02),
-}
 
 MAX_WEIGHT = 1e6  # of a loss; float32 holds no sums of much larger ones
 SMALLEST = 64  # pixels of the longer side, where coarse to fine begins
@@ -167,7 +161,6 @@ def stylize(
     coarse_to_fine: bool = True,
     smallest: int = SMALLEST,
     steps: int = 60,
-    optimizer: str = "lbfgs",
     progress: bool = True,
     callback: Callback | None = None,
 ) -> Tensor:
@@ -188,8 +181,7 @@ def stylize(
         keep_colors: whether only light and dark are taken from the style, and the content keeps its colours.
         coarse_to_fine: whether to begin with a small copy and double its size until it has that of the content.
         smallest: pixels of the longer side from which it begins; the fewer, the more of the content gives way.
-        steps: at each size.
-        optimizer: ``"lbfgs"`` or ``"adam"``.
+        steps: of L-BFGS, at each size.
         progress: whether to show a progress bar.
         callback: called after each step.
 
@@ -197,12 +189,11 @@ def stylize(
         ``(3, H, W)``: the image with the smallest total loss at the largest size that was come to.
 
     Raises:
-        ValueError: no such layer, start or optimiser, no loss at all, a negative weight, or an image that is too small
+        ValueError: no such layer or start, no loss at all, a negative weight, or an image that is too small
             for the layers, or too large.
     """
     check_whole(1, steps=steps, smallest=smallest)
     _check_weights(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
-    check_choice(OPTIMIZERS, optimizer=optimizer)
     check_choice(("content", "noise"), start=start)
     content_shares = _shares(model, "content_layers", content_layers, content_weight)
     style_shares = _shares(model, "style_layers", style_layers, style_weight)
@@ -216,7 +207,7 @@ def stylize(
             pairs = [(with_palette_of(image[0], example[0])[None], example) for image, example in pairs]
         best = _first(start, pairs[-1][0])
         finish = (lambda image: with_colors_of(image, colored)) if keep_colors else (lambda image: image)
-        run = _paint(losses_beside, pairs, best, OPTIMIZERS[optimizer], steps)
+        run = _paint(losses_beside, pairs, best, steps)
         with suppress(KeyboardInterrupt), tqdm(run, total=steps * len(pairs), disable=not progress) as bar:
             for step, (losses, image, best) in enumerate(bar, start=1):  # noqa: B007 - best is for after the loop
                 if callback:
@@ -318,7 +309,6 @@ def _paint(
     losses_beside: Callable[[Tensor, Tensor], LossFunction],
     pairs: list[tuple[Tensor, Tensor]],
     best: Tensor,
-    make_optimizer: Callable[[Tensor], Optimizer],
     steps: int,
 ) -> Iterator[tuple[dict[str, float], Tensor, Tensor]]:
     """At each step the losses of an image, that image, and the best one of its size; the next size begins with it."""
@@ -326,7 +316,8 @@ def _paint(
         losses_of, smallest = losses_beside(content, style), math.inf
         start = resized(best, content.shape[2:]).contiguous(memory_format=torch.channels_last)
         image = start.clone().requires_grad_()
-        optimizer = make_optimizer(image)
+        # One evaluation in each step, and no stopping by itself: the relative losses have small gradients.
+        optimizer = LBFGS([image], max_iter=1, history_size=10, tolerance_grad=0, tolerance_change=0)
         for _ in range(steps):
             current = image.detach().clone()
             losses = _step(optimizer, image, losses_of)
@@ -337,7 +328,7 @@ def _paint(
             yield losses, current, best
 
 
-def _step(optimizer: Optimizer, image: Tensor, losses_of: LossFunction) -> dict[str, float]:
+def _step(optimizer: LBFGS, image: Tensor, losses_of: LossFunction) -> dict[str, float]:
     """Change the image by one step, within [0, 1]; the result is the losses before it."""
     losses, before = dict[str, Tensor](), image.detach().clone()
 

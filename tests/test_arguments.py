@@ -65,7 +65,6 @@ CALLS = {
     "output": each(dream.select_activation, None, PHOTO),
     "image": each(lambda image: style.with_colors_of(image, PHOTO), None, PHOTO.long(), PHOTO[0]),
     "content": each(lambda image: style.with_colors_of(PHOTO, image), None, PHOTO.long()),
-    "optimizer": each(lambda o: stylized(optimizer=o), ["adam"], None, "sgd"),
     "start": each(lambda s: stylized(start=s), ["noise"], None, PHOTO),
     "layers": [*each(lambda w: stylized(content_layers=w), [], ""), *each(lambda w: stylized(style_layers=w), {})],
     "name": each(filters.kernel, ["sharpen"], None),

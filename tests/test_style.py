@@ -212,10 +212,11 @@ def test_the_losses_are_what_plain_formulas_give(network, photo, painting, float
     assert seen["total"] == pytest.approx(seen["content"] + seen["style"] + seen["variation"], rel=1e-5)
 
 
-def test_the_best_image_is_given_back(network, photo, painting):
-    """Adam leaves a start that is nearly perfect at once: the first image is the best."""
+def test_the_best_image_is_given_back(network, photo, painting, monkeypatch):
+    """With an optimiser that goes uphill the first image is the best."""
+    monkeypatch.setattr(style, "LBFGS", lambda params, **_: torch.optim.SGD(params, lr=10, maximize=True))
     seen = []
-    options = {"style_weight": 0, "tv_weight": 0.01, "optimizer": "adam", "coarse_to_fine": False, "steps": 4}
+    options = {"style_weight": 0, "tv_weight": 0.01, "coarse_to_fine": False, "steps": 4}
     made = style.stylize(
         network, photo, painting, callback=lambda i, losses, x: seen.append((losses["total"], x)), **options, **QUIET
     )
@@ -312,9 +313,8 @@ def test_kept_colours_are_those_of_the_content(network, photo, painting):
     assert (images.to_gray(made) - images.to_gray(photo)).abs().mean() > 0.002
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("start", ["content", "noise"])
-def test_every_step_stays_an_image(network, photo, painting, optimizer, start):
+def test_every_step_stays_an_image(network, photo, painting, start):
     totals = []
 
     def look(step, losses, image):
@@ -322,7 +322,7 @@ def test_every_step_stays_an_image(network, photo, painting, optimizer, start):
         assert all(math.isfinite(loss) for loss in losses.values())
         totals.append(losses["total"])
 
-    options = {"steps": 15, "coarse_to_fine": False, "style_weight": 50, "optimizer": optimizer}
+    options = {"steps": 15, "coarse_to_fine": False, "style_weight": 50}
     style.stylize(network, photo, painting, start=start, callback=look, **options, **QUIET)
     assert len(totals) == 15
     assert min(totals) < 0.8 * totals[0]
@@ -367,7 +367,6 @@ def test_what_cannot_be_painted(network, photo, painting, tmp_path):
         (dot, painting, {}, r"1 × 1 pixels, and .*features\.9.* of SqueezeNet need at least 17 × 17"),
         (huge, painting, {}, "2500 × 2000 pixels"),
         (tmp_path / "notes.txt", painting, {}, "cannot be read as an image"),
-        (photo, painting, {"optimizer": "sgd"}, "optimizer must be one of lbfgs, adam"),
         (photo, painting, {"steps": 0}, "steps must be a whole number of at least 1"),
         (photo, painting, {"start": "nosie"}, "start must be one of content, noise, not 'nosie'"),
         (photo, painting, {"tv_weight": -1}, "tv_weight must be a number of at least 0, at most 1,000,000, not -1"),
