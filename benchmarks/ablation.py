@@ -24,7 +24,6 @@ from helpers.models import FashionNet
 from helpers.training import evaluate, train
 
 RECORD = Path(__file__).resolve().parents[1] / "data" / "ablation.json"
-COMMAND = "python -m benchmarks.ablation"
 DROP = 0.3  # the same probability for nodes and for maps
 REGULARIZERS = {"none": {}, "dropout": {"dropout": DROP}, "Dropout2d": {"spatial_dropout": DROP}}
 Split = tuple[Tensor, Tensor]  # images and labels
@@ -125,7 +124,7 @@ def load(path: Path, plan: Plan) -> dict:
     """
     device = best_device()
     made_with = {
-        "command": COMMAND,
+        "command": "python -m benchmarks.ablation",
         "torch": torch.__version__,
         "device": str(device),
         "precision": "bfloat16" if has_fast_bf16(device) else "float32",
@@ -150,7 +149,7 @@ def load(path: Path, plan: Plan) -> dict:
 
 def save(path: Path, record: dict) -> None:
     """Write the record, whole or not at all."""
-    files.write(path, (json.dumps(record, indent=1) + "\n").encode())
+    files.write(path, files.as_json(record))
 
 
 def main(path: Path = RECORD, plan: Plan | None = None) -> None:

@@ -103,11 +103,10 @@ def make(name: str) -> Explorer:
 
 
 @contextmanager
-def jupyter_lab(folder: Path, course: Path = ROOT) -> Iterator[str]:
+def jupyter_lab(folder: Path) -> Iterator[str]:
     """A JupyterLab on this machine alone that serves a folder, with nobody's settings; gives its address.
 
-    ``{}`` in the address is where a path such as ``/lab/tree/notebook.ipynb`` goes. Kernels import the helpers of
-    ``course``.
+    ``{}`` in the address is where a path such as ``/lab/tree/notebook.ipynb`` goes. Kernels import this course.
     """
     with tempfile.TemporaryDirectory() as name:
         own = Path(name)
@@ -122,7 +121,7 @@ def jupyter_lab(folder: Path, course: Path = ROOT) -> Iterator[str]:
             "IPYTHONDIR": "ipython",
         }
         environment = os.environ | {key: str(own / part) for key, part in folders.items()}
-        environment |= {"PYTHONPATH": str(course), "OMP_NUM_THREADS": "1"}
+        environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--expose-app-in-browser"]
         command = [sys.executable, "-m", "jupyterlab", *options, "--LabApp.extension_manager=readonly"]
         with (own / "log").open("w+", encoding="utf-8", errors="replace") as log:

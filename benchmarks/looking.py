@@ -6,7 +6,6 @@ The time is the median of some calls after a first one that is not counted.
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from captum import attr
@@ -14,9 +13,9 @@ from sklearn.manifold import TSNE
 from torch import nn
 
 from benchmarks.timing import COURSE, Work, alone, keep, machine, median_seconds, table
-from helpers import attribution, data, features, images, models, pretrained
+from helpers import attribution, data, features, files, images, models, pretrained
 
-RECORD = Path(__file__).resolve().parents[1] / "data" / "benchmark_looking.json"
+RECORD = files.DATA / "benchmark_looking.json"
 LAYER = "features.12"
 TARGET = 281  # tabby
 

@@ -9,7 +9,6 @@ aim is to be quick, and lesson 4's larger one with its own recipe, where it is t
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from statistics import mean, stdev
 
 import torch
@@ -20,14 +19,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 
 from benchmarks.timing import keep, machine
-from helpers import data
+from helpers import data, files
 from helpers.bars import tqdm
 from helpers.devices import best_device, has_fast_bf16
 from helpers.lessons.lesson_04 import BatchNormNet, Mirrored, recipe
 from helpers.models import FashionNet
 from helpers.training import evaluate, one_cycle, train
 
-RECORD = Path(__file__).resolve().parents[1] / "data" / "benchmark.json"
+RECORD = files.DATA / "benchmark.json"
 TARGET = 0.87
 ORIGINAL_EPOCHS = 30
 QUICK_EPOCHS = 2

@@ -32,15 +32,12 @@ PEAK = "import resource; resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1
 WAYS = {"PyTorch by itself": {"OMP_NUM_THREADS": str(torch.get_num_threads())}, COURSE: {}}
 
 
-def _notebook(*sources: str) -> nbformat.NotebookNode:
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-
-
 def _run(environment: dict[str, str], starting, barrier, seconds) -> None:
     """One reader: the cells, timed from when all of them are ready to when this one is done."""
     os.environ.pop("OMP_NUM_THREADS", None)
     os.environ.update(environment)
-    client = NotebookClient(_notebook(START, *CELLS), resources={"metadata": {"path": str(ROOT)}})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (START, *CELLS)])
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(ROOT)}})
     with ExitStack() as stack:
         with starting:  # one after the other: two kernels that start at once may be given the same port
             stack.enter_context(client.setup_kernel())

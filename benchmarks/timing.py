@@ -1,6 +1,5 @@
 """What the benchmarks share: a way to do something, timed in a process of its own, so that its memory can be told."""
 
-import json
 import multiprocessing
 import os
 import platform
@@ -88,4 +87,4 @@ def machine() -> str:
 def keep(path: Path, command: str = "make bench", **numbers) -> None:
     """Write the numbers down, whole or not at all, with the command and the machine that they were measured on."""
     record = {"command": command, "machine": machine(), **numbers}
-    files.write(path, (json.dumps(record, indent=1) + "\n").encode())
+    files.write(path, files.as_json(record))

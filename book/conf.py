@@ -16,7 +16,6 @@ version = release = tomllib.loads((BOOK.parent / "pyproject.toml").read_text())[
 project = "Convolutional neural networks"
 author = "The authors of the course"
 copyright = "The authors of the course, MIT licence"
-language = "en"
 extensions = ["myst_nb"]
 exclude_patterns = ["data", "static"]
 smartquotes = False
@@ -47,7 +46,6 @@ html_theme_options = {
     "search_bar_text": "Search the course",
 }
 
-epub_title = project
 epub_show_urls = "no"
 epub_tocdepth = 2
 

@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +47,7 @@ CARDS = (
 )
 NEEDS_SCRIPTS = "*This explorer moves in the notebook, and in the book as web pages.*"
 NOT_YET = "*This explorer was not stored with the lesson; it moves in the notebook.*"
-SOLUTION = "The solution"
-RESULT = "The result"
+FOLDED = {"solution": ("hide-cell", "The solution"), "guess": ("hide-output", "The result")}
 
 
 # --- Notebooks ---
@@ -135,8 +133,8 @@ def page(path: Path, folder: Path, alive: bool) -> dict[str, Any]:
 
 def of_text(cell: dict[str, Any]) -> dict[str, Any]:
     """A cell of text as the book has it."""
-    linked = cell["source"].replace("**Words of this lesson:**", "**[Words](../glossary.md) of this lesson:**")
-    return cell | {"source": linked}
+    source = cell["source"].replace("**Words of this lesson:**", "**[Words](../glossary.md) of this lesson:**")
+    return cell | {"source": source}
 
 
 def of_code(cell: dict[str, Any], folder: Path, alive: bool) -> dict[str, Any]:
@@ -146,12 +144,10 @@ def of_code(cell: dict[str, Any], folder: Path, alive: bool) -> dict[str, Any]:
         return {"id": cell["id"], "cell_type": "markdown", "metadata": {}, "source": quiz(int(asked[1]), alive)}
     outputs = [s for o in cell["outputs"] if (s := shown(o, cell, folder, alive))]
     metadata = cell["metadata"]
-    if "solution" in tags:
-        prompts = {"code_prompt_show": SOLUTION, "code_prompt_hide": SOLUTION}
-        metadata = metadata | {"tags": [*tags, "hide-cell"], "mystnb": prompts}
-    elif "guess" in tags:
-        prompts = {"code_prompt_show": RESULT, "code_prompt_hide": RESULT}
-        metadata = metadata | {"tags": [*tags, "hide-output"], "mystnb": prompts}
+    for tag, (hide, label) in FOLDED.items():
+        if tag in tags:
+            prompts = {"code_prompt_show": label, "code_prompt_hide": label}
+            metadata = metadata | {"tags": [*tags, hide], "mystnb": prompts}
     return cell | {"outputs": outputs, "metadata": metadata}
 
 
@@ -288,7 +284,6 @@ def write(folder: Path, alive: bool = True) -> None:
     for path in NOTEBOOKS:
         put(folder / "notebooks" / path.name, json.dumps(page(path, folder / "notebooks", alive)))
     for name in ("readme_style.jpg", "draw.py"):
-        (folder / "data" / "images").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / "data" / "images" / name, folder / "data" / "images" / name)
+        put(folder / "data" / "images" / name, (ROOT / "data" / "images" / name).read_bytes())
     put(static / "explorers.js", explore.script())
     put(static / "book.css", (BOOK / "book.css").read_text(encoding="utf-8"))

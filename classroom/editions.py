@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from classroom import quizzes
-from helpers import files
 from helpers.lessons import course
 
 HERE = Path(__file__).resolve().parent
@@ -173,12 +172,6 @@ def _code(source: str, nbgrader: dict[str, Any] | None = None) -> Cell:
 # --- Files ------------------------------------------------------------------------------------------------------------
 
 
-def write(path: Path, notebook: Notebook) -> None:
-    """Write a notebook where it belongs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, json.dumps(notebook, indent=1, ensure_ascii=False).encode() + b"\n")
-
-
 def make(target: Path = TARGET, seed: int = 1) -> None:
     """All editions of all lessons, in a folder that is made anew; the seed is that of :func:`assignment`."""
     notes = json.loads(NOTES.read_text(encoding="utf-8"))
@@ -192,7 +185,8 @@ def make(target: Path = TARGET, seed: int = 1) -> None:
         shutil.rmtree(target / name, ignore_errors=True)
         for path in course.LESSONS:
             folder = target / name / (f"lesson_{path.name[:2]}" if name == "nbgrader/source" else "")
-            write(folder / path.name, edition(course.read(path), path))
+            made = edition(course.read(path), path)
+            quizzes.write(folder / path.name, json.dumps(made, indent=1, ensure_ascii=False).encode() + b"\n")
     for name in ("student", "teacher"):
         shutil.copy(course.START, target / name)
     shutil.copy(HERE / "nbgrader_config.py", target / "nbgrader")

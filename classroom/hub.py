@@ -33,9 +33,7 @@ class Settings:
     memory: str = "3G"  # COURSE_MEMORY: the most that one student's server may take
     processors: float = 1.5  # COURSE_PROCESSORS: the same; lessons compute with one thread
     idle_minutes: int = 60  # COURSE_IDLE_MINUTES: after that long without a sign of life, a server is stopped
-    port: int = (
-        8000  # COURSE_PORT: of the proxy, on this machine alone; a web server with a certificate stands before it
-    )
+    port: int = 8000  # COURSE_PORT: of the proxy, on this machine alone; a web server with a certificate is before it
     proxy_port: int = 8001  # COURSE_PROXY_PORT: where the hub talks to the proxy
     hub_port: int = 8081  # COURSE_HUB_PORT: where the servers talk to the hub
 
@@ -52,9 +50,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ValueError: a variable holds what it cannot; it is named.
     """
     given: dict[str, object] = {}
-    variables = {"class_list": "COURSE_CLASS"} | {
-        name: f"COURSE_{name.upper()}" for name in Settings.__dataclass_fields__ if name != "class_list"
-    }
+    variables = {name: f"COURSE_{name.removesuffix('_list').upper()}" for name in Settings.__dataclass_fields__}
     for name, variable in variables.items():
         if text := environment.get(variable, "").strip():
             given[name] = _parsed(variable, text, type(Settings.__dataclass_fields__[name].default))

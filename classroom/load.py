@@ -2,7 +2,8 @@
 
 First one student alone runs a lesson, cell by cell, then a whole class does at once, with thinking times from a seed.
 In the middle the hub is killed and started again; one student comes while it is down. What they met is printed as a
-table, and kept in ``data/benchmark_load.json``. Everything happens on the loopback interface, and ends by itself.
+table, and with ``make load`` kept in ``data/benchmark_load.json``. Everything happens on the loopback interface, and
+ends by itself.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def simulate(plan: Plan) -> tuple[Measured, Measured, str]:
     with Hub([LONE, *names], plan.lesson.parent) as hub:
         lone_student = _student(hub, plan, LONE, think=0.0)
         lone = _measure(hub, [lone_student], lone_student.attend(leave=True), LONE_SECONDS)
-        print(f"Alone: {_sum(lone.students[0]):.1f} s for {len(lone.students[0].cells)} cells", flush=True)
+        print(f"Alone: {sum(lone.students[0].cells):.1f} s for {len(lone.students[0].cells)} cells", flush=True)
         students = [_student(hub, plan, name, plan.think) for name in names]
         together = _measure(hub, students, _together(hub, students, plan), end - time.monotonic())
         if any(not record.done for record in (*lone.students, *together.students)):
@@ -117,41 +118,30 @@ async def _together(hub: Hub, students: list[Student], plan: Plan) -> None:
     draw, killed = random.Random(plan.seed), asyncio.Event()
     early, late = (students[:-1], students[-1:]) if len(students) > 1 else (students, [])
 
-    async def come(student: Student, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    async def come(student: Student, after: Awaitable[Any]) -> None:
+        await after
         await student.attend()
 
-    async def come_late(student: Student) -> None:
-        await killed.wait()
-        await student.attend()
-
-    attending = [come(student, plan.arrive * draw.random()) for student in early] + [come_late(s) for s in late]
+    attending = [come(student, asyncio.sleep(plan.arrive * draw.random())) for student in early]
+    attending += [come(student, killed.wait()) for student in late]
     await asyncio.gather(_break(hub, early, plan, killed), *attending)
 
 
 async def _break(hub: Hub, students: list[Student], plan: Plan, killed: asyncio.Event) -> None:
     """Kill the hub when the class has run half of its cells, and start it again."""
-    all_cells = len(students) * number_of_cells(plan)
+    code = [cell for cell in course.read(plan.lesson)["cells"] if cell["cell_type"] == "code"]
+    all_cells = len(students) * len(code[: plan.cells])
     end = time.monotonic() + 30 * plan.minutes
     while sum(len(student.record.cells) for student in students) < all_cells / 2 and time.monotonic() < end:
         await asyncio.sleep(0.2)
-    print(f"The hub is killed while {_running(students)} of {len(students)} students are at work", flush=True)
+    working = sum(bool(student.record.cells) and not student.record.done for student in students)
+    print(f"The hub is killed while {working} of {len(students)} students are at work", flush=True)
     hub.kill()
     killed.set()
     await asyncio.sleep(DOWN_SECONDS)
     start = time.perf_counter()
     await asyncio.to_thread(hub.start)
     print(f"The hub answers again, {time.perf_counter() - start:.1f} s after it was started", flush=True)
-
-
-def _running(students: list[Student]) -> int:
-    return sum(bool(student.record.cells) and not student.record.done for student in students)
-
-
-def number_of_cells(plan: Plan) -> int:
-    """How many cells of code each student runs."""
-    cells = [cell for cell in course.read(plan.lesson)["cells"] if cell["cell_type"] == "code"]
-    return len(cells[: plan.cells])
 
 
 # --- What it comes to -------------------------------------------------------------------------------------------------
@@ -162,7 +152,7 @@ def failures(measured: Measured) -> list[str]:
     return [
         f"{record.name}: {said}"
         for record in measured.students
-        for said in (record.errors + record.lost if record.done else record.errors or ["not done"])
+        for said in (record.errors + record.lost if record.done else (record.errors or ["not done"]))
     ]
 
 
@@ -200,10 +190,6 @@ def table(lone: Measured, together: Measured) -> str:
     return "\n".join([lines[0], "|---|---|---|", *lines[1:]])
 
 
-def _sum(record: Record) -> float:
-    return sum(record.cells)
-
-
 def _spread(values: Sequence[float | None], digits: int = 1) -> str:
     there = [value for value in values if value is not None]
     if len(there) < 2:
@@ -215,19 +201,15 @@ def _cells(measured: Measured) -> list[float]:
     return [seconds for record in measured.students for seconds in record.cells]
 
 
-def _lost(measured: Measured) -> str:
-    return str(sum(len(record.lost) for record in measured.students))
-
-
 ROWS = {
     "logged in": lambda m: f"{sum(r.login is not None for r in m.students)} of {len(m.students)}",
     "cells run": lambda m: f"{len(_cells(m)):,}",
-    "failures, lost work": lambda m: f"{len(failures(m))}, {_lost(m)}",
+    "failures, lost work": lambda m: f"{len(failures(m))}, {sum(len(r.lost) for r in m.students)}",
     "requests sent again while the hub was away": lambda m: str(sum(r.retries for r in m.students)),
     "login, seconds (median; slowest)": lambda m: _spread([r.login for r in m.students]),
     "from there to a lesson with its kernel": lambda m: _spread([r.start for r in m.students]),
     "a cell, seconds (median; slowest)": lambda m: _spread(_cells(m), 2),
-    "all cells of the lesson, seconds": lambda m: _spread([_sum(r) for r in m.students if r.done]),
+    "all cells of the lesson, seconds": lambda m: _spread([sum(r.cells) for r in m.students if r.done]),
     "processor seconds for each": lambda m: _spread(m.processor_seconds),
     "memory for each, MiB": lambda m: _spread(m.memory, 0),
     "memory of all, MiB": lambda m: f"{m.memory_all:,.0f}",
@@ -245,15 +227,7 @@ def advice(together: Measured, lesson: Path) -> str:
 
 def as_numbers(measured: Measured) -> dict[str, Any]:
     """For the record: all of it, rounded."""
-
-    def rounded(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: rounded(each) for key, each in value.items()}
-        if isinstance(value, list):
-            return [rounded(each) for each in value]
-        return round(value, 3) if isinstance(value, float) else value
-
-    return rounded(asdict(measured))
+    return json.loads(json.dumps(asdict(measured)), parse_float=lambda number: round(float(number), 3))
 
 
 def read(record: Path) -> tuple[Measured, Measured]:

@@ -45,8 +45,7 @@ class Hub:
             self.address = f"http://127.0.0.1:{self.port}"
             self.environment = self._environment(*other)
             self.log = stack.enter_context((self.folder / "log").open("wb"))
-            command = hub.proxy_command(hub.settings(self.environment))
-            self.proxy = command[0]
+            self.proxy = hub.proxy_command(hub.settings(self.environment))[0]
             self._start("-m", "classroom.hub")
             self.start()
             self._on_exit = stack.pop_all()
@@ -92,14 +91,11 @@ class Hub:
 
     def kill(self) -> None:
         """Kill the hub at once, and the services that belong to it, as a crash of its unit would."""
-        services = [
-            child
-            for child in psutil.Process(self.process.pid).children()
-            if "jupyterhub_idle_culler" in " ".join(child.cmdline())
-        ]
-        for process in (psutil.Process(self.process.pid), *services):
+        crashed = psutil.Process(self.process.pid)
+        services = [each for each in crashed.children() if "jupyterhub_idle_culler" in " ".join(each.cmdline())]
+        for process in (crashed, *services):
             with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
+                process.kill()
         self.process.wait(30)
 
     def tail(self, characters: int = 4000) -> str:

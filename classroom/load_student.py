@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import nbformat
 from yarl import URL
 
 FOLDER = "convnet-course"
@@ -198,7 +199,7 @@ class Student:
                 replied = replied or told["msg_type"] == "execute_reply"
                 idle = idle or (told["msg_type"] == "status" and told["content"]["execution_state"] == "idle")
                 if told["msg_type"] in ("stream", "display_data", "execute_result", "error"):
-                    outputs.append(as_output(told))
+                    outputs.append(nbformat.v4.output_from_msg(told))
         return outputs
 
     async def _run(self) -> None:
@@ -241,15 +242,3 @@ def unpacked(data: str | bytes) -> dict[str, Any]:
         begin, *rest = struct.unpack_from(f"!{count}i", data, 4)
         data = data[begin : rest[0] if rest else None].decode()
     return json.loads(data)
-
-
-def as_output(message: dict[str, Any]) -> dict[str, Any]:
-    """An output as a notebook has it, out of a message of the kernel."""
-    content, kind = message["content"], message["msg_type"]
-    keys = {
-        "stream": ("name", "text"),
-        "display_data": ("data", "metadata"),
-        "execute_result": ("data", "metadata", "execution_count"),
-        "error": ("ename", "evalue", "traceback"),
-    }[kind]
-    return {"output_type": kind} | {key: content[key] for key in keys}

@@ -18,7 +18,6 @@ PAGE = """<!doctype html>
 body {{ font: 16px system-ui, sans-serif; margin: 2em; color-scheme: light dark }}
 table {{ border-collapse: collapse }}
 th, td {{ padding: 0.3em 0.7em; border-bottom: 1px solid #8885; text-align: left; font-weight: normal }}
-td.none {{ opacity: 0.5 }}
 </style>
 <h1>Exercises solved</h1>
 <table>
@@ -46,12 +45,11 @@ def overview(folder: Path) -> str:
         except (OSError, ValueError) as error:
             rows.append(_row("td", [path.stem, f"cannot be read: {error}"]))
             continue
-        cells = [path.stem]
-        for checks in lessons.values():
-            cells.append("".join("●" if check in done else "○" for check in checks))
-        for check in counts.keys() & done.keys():
+        known = counts.keys() & done.keys()
+        for check in known:
             counts[check] += 1
-        rows.append(_row("td", [*cells, f"{len(counts.keys() & done.keys())} of {len(counts)}"]))
+        cells = ["".join("●" if check in done else "○" for check in checks) for checks in lessons.values()]
+        rows.append(_row("td", [path.stem, *cells, f"{len(known)} of {len(counts)}"]))
     totals = ["solved by", *(" ".join(str(counts[check]) for check in checks) for checks in lessons.values())]
     return PAGE.format(rows="\n".join([*rows, _row("th", [*totals, f"of {len(paths)}"])]))
 

@@ -109,13 +109,14 @@ def make(folder: Path) -> None:
     """Write all quizzes to ``moodle`` and ``canvas`` in a folder; without text2qti, those for Moodle alone."""
     for path in course.LESSONS:
         title, questions = course.title(course.read(path)), read(path)
-        _write(folder / "moodle" / f"{path.stem}.txt", gift(title, questions).encode())  # Moodle takes no other ending
+        write(folder / "moodle" / f"{path.stem}.txt", gift(title, questions).encode())  # Moodle takes no other ending
         try:
-            _write(folder / "canvas" / f"{path.stem}.zip", qti(title, questions))
+            write(folder / "canvas" / f"{path.stem}.zip", qti(title, questions))
         except ModuleNotFoundError:
             print(f"{path.stem}: no quiz for Canvas without text2qti (pip install text2qti)")
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a file, and the folder that it belongs in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, content)

@@ -62,18 +62,15 @@ def rehearse(packed: Path, room: Path) -> dict[str, object]:
     versions = "import sys, torch; print(sys.version.split()[0], torch.__version__)"
     python, torch = without_network(str(course / ".venv" / "bin" / "python"), "-c", versions).stdout.split()
     pack = json.loads((packed / install.LIST).read_text(encoding="utf-8"))
+    installed = sum(path.lstat().st_size for path in course.rglob("*") if path.is_file())
     return {
         "interfaces": interfaces,
         "python": python,
         "torch": torch,
         "packed_megabytes": round(sum(file["bytes"] for file in pack["files"].values()) / 1e6),
-        "installed_megabytes": round(_bytes_in(course) / 1e6),
+        "installed_megabytes": round(installed / 1e6),
         "seconds": seconds,
     }
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def main() -> None:

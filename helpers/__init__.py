@@ -3,7 +3,7 @@
 Nothing is imported here, so that ``import helpers`` costs nothing; a lesson imports the modules that it uses.
 From the ground up, a module imports only modules on floors below its own:
 
-0. ``images``, ``filters``, ``hooks``, ``devices``
+0. ``images``, ``filters``, ``hooks``, ``devices``, on ``arguments``, ``bars`` and ``files``
 1. ``data``, ``models``, ``pretrained``, ``incremental``, ``atlas``
 2. ``training``, ``features``, ``attribution``, ``dream``, ``style``
 3. ``plotting``

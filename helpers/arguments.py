@@ -28,7 +28,7 @@ def check_pair(**values: Any) -> None:
         ValueError: with the argument's name, and what was given.
     """
     for name, value in values.items():
-        if not isinstance(value, tuple | list) or len(value) != 2 or not all(isinstance(n, int) for n in value):
+        if not isinstance(value, tuple | list) or len(value) != 2 or not all(type(n) is int for n in value):
             raise ValueError(f"{name} must be two whole numbers, rows and columns, not {value!r:.80}")
 
 

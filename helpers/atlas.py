@@ -30,24 +30,15 @@ def sheet(layer: str) -> Tensor:
         ValueError: the atlas does not have that layer.
         OSError: its files are missing or damaged.
     """
-    return _tiles(layer).float() / 255
+    check_choice(LAYERS, layer=layer)
+    return _decoded(FOLDER, layer).float() / 255
 
 
 def image(layer: str, channel: int) -> Tensor:
     """The image of one channel, ``(3, s, s)`` with values in [0, 1]; errors as in :func:`sheet`."""
     check_choice(LAYERS, layer=layer)
     check_whole(0, LAYERS[layer] - 1, channel=channel)
-    return _tiles(layer)[channel].float() / 255
-
-
-def path(layer: str) -> Path:
-    """The file that has the images of a layer, :data:`COLUMNS` in each row."""
-    return FOLDER / f"{layer}.webp"
-
-
-def _tiles(layer: str) -> Tensor:
-    check_choice(LAYERS, layer=layer)
-    return _decoded(FOLDER, layer)
+    return _decoded(FOLDER, layer)[channel].float() / 255
 
 
 @functools.cache

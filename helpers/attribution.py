@@ -209,7 +209,8 @@ def backpropagate(
     with gradients(model), relus if rule != "plain" else nullcontext():
         batch, single = _differentiable(model, inputs)
         with explained(model, batch, [layer] if layer else []):
-            outputs = _logits(model, batch) if layer is None else run_to(model, batch.clone(), [layer])[layer]
+            copy = batch.clone()  # of which a first layer in place may make what it likes
+            outputs = model(copy) if layer is None else run_to(model, copy, [layer])[layer]
         gradient = _gradient(_total_score(outputs, target), batch, "the score to the image")
     if rule != "plain" and (relus.others or not (relus.count or layer)):  # a first layer has no ReLU before it
         others = ", ".join(sorted(relus.others))
@@ -311,12 +312,12 @@ def grad_cam(model: nn.Module, inputs: Tensor, target: Target = None, *, layer: 
         layer: one that gives maps ``(N, C', H', W')``; usually the last one that does.
 
     Returns:
-        ``(N, 1, H, W)`` or ``(1, H, W)``: enlarged to the size of the images, linearly.
+        ``(N, 1, H, W)`` or ``(1, H, W)``: enlarged to the size of the images, bilinearly.
     """
     with gradients(model), recording(model, [layer]) as outputs:
         batch, single = _differentiable(model, inputs)
         with explained(model, batch):
-            logits = _logits(model, batch)
+            logits = model(batch.clone())
         maps = maps_of(outputs, layer)
         gradient = _gradient(_total_score(logits, target), maps, f"the score to layer {layer!r}")
     heat = (gradient.mean(dim=(2, 3), keepdim=True) * maps.detach()).sum(dim=1, keepdim=True).relu()
@@ -378,10 +379,8 @@ def _curve(model, image, heat, target, baselines, steps, inserted) -> Tensor:
     if heat.numel() != image[0].numel() or heat.shape[-2:] != image.shape[1:]:
         raise ValueError(f"heat must have a value for each pixel, {tuple(image.shape[1:])}, not {tuple(heat.shape)}")
     start = _baseline(baselines, batch)
-    order = heat.flatten().to(batch.device).argsort(descending=True, stable=True)
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order), device=order.device)
-    ends = torch.linspace(0, len(order), steps + 1, device=order.device).round()
+    rank = heat.flatten().to(batch.device).argsort(descending=True, stable=True).argsort()
+    ends = torch.linspace(0, len(rank), steps + 1, device=rank.device).round()
     scores = []
     with inference(model), explained(model, batch):
         (index,) = _indices(model(batch), target)
@@ -411,10 +410,6 @@ def _differentiable(model: nn.Module, inputs: Tensor) -> tuple[Tensor, bool]:
     return batch.detach().clone().requires_grad_(), single
 
 
-def _logits(model: nn.Module, batch: Tensor) -> Tensor:
-    return model(batch.clone())  # of which a first layer in place may make what it likes
-
-
 def _gradient(score: Tensor, wanted: Tensor, way: str) -> Tensor:
     """The gradient of a score with respect to a tensor, or an error that names the way that none passes."""
     if score.requires_grad and wanted.requires_grad:
@@ -437,12 +432,8 @@ def _indices(outputs: Tensor, target: Target) -> list[tuple[int, ...]]:
     indices = [index if isinstance(index, tuple) else (index,) for index in listed]
     shape = tuple(outputs.shape[1:])
     for index in indices:
-        whole = all(isinstance(i, int) and not isinstance(i, bool) for i in index)
-        if (
-            not whole
-            or not 1 <= len(index) <= len(shape)
-            or not all(0 <= i < n for i, n in zip(index, shape, strict=False))
-        ):
+        fits = all(type(i) is int and 0 <= i < n for i, n in zip(index, shape, strict=False))
+        if not fits or not 1 <= len(index) <= len(shape):
             raise ValueError(f"target must be an index into an output of shape {shape}, not {index!r:.60}")
     return indices
 

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import torch
-from torch import nn
 
 
 def best_device() -> torch.device:
@@ -37,12 +36,6 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     Converted weights are not kept for a second use: after an interrupt at the wrong moment they would be used for ever.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device), cache_enabled=False)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's weights are; the CPU for one without weights."""
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
 
 
 # --- Cores -----------------------------------------------------------------------------------------------------------
@@ -84,11 +77,6 @@ def _others_since() -> int:
 LATELY = {"time": -1e9, "busy": 0.0, "cores": 0.0}
 
 
-def _share_cores_before_each_cell() -> None:
-    notebook = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if notebook:
-        notebook.events.register("pre_run_cell", lambda *_: share_cores())
-
-
 share_cores()
-_share_cores_before_each_cell()
+if "IPython" in sys.modules and (notebook := sys.modules["IPython"].get_ipython()):
+    notebook.events.register("pre_run_cell", lambda *_: share_cores())

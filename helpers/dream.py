@@ -7,7 +7,6 @@ Images are ``(3, H, W)`` in [0, 1], of any size, in whatever form :func:`helpers
 they came. An interrupt ends the work early and gives what there is.
 """
 
-import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +19,8 @@ from torch.nn import functional as F
 from helpers import images
 from helpers.arguments import check_choice, check_number, check_pair, check_seed, check_tensor, check_whole
 from helpers.bars import tqdm
-from helpers.devices import device_of, mixed_precision
-from helpers.hooks import ReLURule, dummy_input, gradients, inference, maps_of, run_to
+from helpers.devices import mixed_precision
+from helpers.hooks import ReLURule, dummy_input, gradients, inference, maps_of, run_to, weight_of
 from helpers.images import Source, resized, scaled, total_variation
 from helpers.models import check_size, in_float32, is_large_enough
 from helpers.pretrained import network_of
@@ -29,7 +28,6 @@ from helpers.pretrained import network_of
 OCTAVE_SCALE = 1.4  # from the size of each octave to that of the next
 ZOOM_SCALE = 1.04  # from each frame of a flight to the next
 GUIDE_SIZE = 224  # pixels of the longer side at most; each place of the dream is compared with each place of the guide
-BASES = ("pixels", "fourier")
 # In each column a colour direction of the photographs that come with the course, as long as photographs vary along it:
 # the eigenvectors of their pixels' covariance, times the root of its eigenvalue over the largest.
 COLOR_DIRECTIONS = ((0.0198, -0.3118, -0.6173), (-0.0775, 0.0993, -0.5589), (0.0561, 0.2473, -0.5538))
@@ -53,7 +51,7 @@ def guide_similarity(maps: Tensor, guide: Tensor) -> Tensor:
 
     Args:
         maps: ``(1, C, H, W)``, or scores ``(1, C)``.
-        guide: the same layer's maps of another image, ``(1, C, h, w)``.
+        guide: the same layer's maps of another image, ``(1, C, h, w)``, or its scores.
     """
     check_tensor((2, 4), maps=maps, guide=guide)
     if maps.shape[:2] != guide.shape[:2]:
@@ -74,14 +72,13 @@ def select_activation(output: Tensor, channel: int | None = None, unit: tuple[in
     check_tensor((2, 4), output=output)
     if unit is not None:
         check_pair(unit=unit)
-    for place in (channel, *(unit or ())):
-        if place is not None:
-            check_whole(0, channel_or_unit=place)
-    if unit is not None and channel is None:
-        raise ValueError(f"unit {unit} is a row and a column in one channel's map, and channel does not say which")
+        if channel is None:
+            raise ValueError(f"unit {unit} is a row and a column in one channel's map, and channel does not say which")
     index = () if channel is None else (channel, *(unit or ()))
+    for place in index:
+        check_whole(0, channel_or_unit=place)
     shape = tuple(output.shape[1:])
-    if len(index) > len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=False)):
+    if len(index) > len(shape) or not all(i < n for i, n in zip(index, shape, strict=False)):
         raise ValueError(f"the layer gives {shape} for an image of this size, and there is no {index} in it")
     return output[(slice(None), *index)]
 
@@ -143,7 +140,7 @@ def deep_dream(
         dreamt = original = _started(model, layer, image)
         objective = _dream_objective(model, layer, channel, guide)
         sizes = _octave_sizes(model, layer, original, octaves)
-        colors = _colors() if photo_colors else torch.eye(3)
+        colors = _colors() if photo_colors else torch.eye(3, dtype=torch.float32)
         ascent = _ascend(model, layer, objective, original, sizes, steps, step_size, jitter, smoothing, colors, seed)
         with suppress(KeyboardInterrupt):
             for dreamt in tqdm(ascent, total=steps * len(sizes), disable=not progress):  # noqa: B007
@@ -183,7 +180,7 @@ def zoom(
 
 
 def _started(model: nn.Module, layer: str, image: Source) -> Tensor:
-    original = images.read(image)[None].to(device_of(model))
+    original = images.read(image)[None].to(weight_of(model).device)
     check_size(model, [layer], original)
     return original
 
@@ -191,7 +188,7 @@ def _started(model: nn.Module, layer: str, image: Source) -> Tensor:
 def _dream_objective(model: nn.Module, layer: str, channel: int | None, guide: Source | None) -> Objective:
     if guide is None:
         return lambda output: half_squared_norm(select_activation(output, channel))
-    image = images.read(guide, size=GUIDE_SIZE)[None].to(device_of(model))
+    image = images.read(guide, size=GUIDE_SIZE)[None].to(weight_of(model).device)
     check_size(model, [layer], image, f"the guide, made {GUIDE_SIZE} pixels wide or high at most,")
 
     def chosen(output: Tensor) -> Tensor:
@@ -307,7 +304,7 @@ def maximize(
     Raises:
         ValueError: no such layer, channel, unit or basis, or an image that is too small for the layer, or too large.
     """
-    check_choice(BASES, basis=basis)
+    check_choice(("pixels", "fourier"), basis=basis)
     check_pair(size=size)
     check_whole(1, steps=steps)
     check_number(maximum=10, transform=transform)
@@ -384,7 +381,6 @@ def _from_basis(weights: Tensor, basis: str, size: tuple[int, int]) -> Tensor:
     return torch.einsum("cd,ndhw->nchw", _colors().to(weights), weights).sigmoid()
 
 
-@functools.cache
 def _colors() -> Tensor:
     return torch.tensor(COLOR_DIRECTIONS, dtype=torch.float32)
 

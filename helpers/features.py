@@ -1,4 +1,5 @@
-"""What the layers of a network give: feature maps, feature vectors, and the patches that excite a channel most.
+"""What the layers of a network give: feature maps, feature vectors, the patches that excite a channel most,
+and receptive fields.
 
 Lesson 5 looks at the maps and the patches, lesson 6 at the vectors. How a layer's output is recorded at all stands in
 ``hooks``.

@@ -3,6 +3,7 @@
 import glob
 import http.client
 import io
+import json
 import os
 import re
 import shutil
@@ -140,9 +141,8 @@ def read(path: Path, max_bytes: int) -> bytes:
     Raises:
         OSError: it is not there, larger than ``max_bytes``, or no file that ends: a pipe would be waited for.
     """
-    size = path.stat().st_size
     _check_regular(path)
-    if size > max_bytes:
+    if (size := path.stat().st_size) > max_bytes:
         raise OSError(f"{path} has {size:,} bytes, and {max_bytes:,} is the maximum")
     return path.read_bytes()
 
@@ -160,6 +160,11 @@ def intact(what: str, remedy: str) -> Iterator[None]:
     except Exception as error:
         reason = error if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {error}"
         raise OSError(f"{what} is damaged ({reason}): {remedy}") from error
+
+
+def as_json(record: Mapping[str, Any]) -> bytes:
+    """A record as the course keeps it."""
+    return (json.dumps(record, indent=1) + "\n").encode()
 
 
 def write(path: Path, content: bytes | Iterable[bytes]) -> None:

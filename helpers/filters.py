@@ -43,14 +43,8 @@ def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, 
     Raises:
         ValueError: a size, stride or dilation below 1, a padding below 0, or a kernel larger than the padded input.
     """
-    for name, value, minimum in (
-        ("size", size, 1),
-        ("kernel_size", kernel_size, 1),
-        ("stride", stride, 1),
-        ("padding", padding, 0),
-        ("dilation", dilation, 1),
-    ):
-        check_whole(minimum, **{name: value})
+    check_whole(1, size=size, kernel_size=kernel_size, stride=stride, dilation=dilation)
+    check_whole(0, padding=padding)
     span, padded = dilation * (kernel_size - 1) + 1, size + 2 * padding
     if span > padded:
         raise ValueError(f"a kernel that spans {span} rows does not fit into {padded} (size {size}, padding {padding})")

@@ -152,16 +152,11 @@ def run_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tens
         model(x)
     found = {name: output_of(outputs, name) for name in layers}
     for name, output in found.items():
-        check_followed(x, output, f"layer {name!r}")
+        if torch.is_grad_enabled() and x.requires_grad and not output.requires_grad:
+            raise ValueError(
+                f"no gradients pass from layer {name!r} to the image: the model computes it under no_grad, or detached"
+            )
     return found
-
-
-def check_followed(x: Tensor, output: Tensor, name: str) -> None:
-    """Refuse an output that gradients are wanted of, and that none pass from."""
-    if torch.is_grad_enabled() and x.requires_grad and not output.requires_grad:
-        raise ValueError(
-            f"no gradients pass from {name} to the image: the model computes it under no_grad, or detached"
-        )
 
 
 def output_of(outputs: Mapping[str, Tensor], name: str) -> Tensor:
@@ -195,7 +190,6 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 def dummy_input(model: nn.Module, shape: Sequence[int]) -> Tensor:
     """A black image ``(1, C, H, W)``, where the model's weights are and in their precision."""
-    check_model(model)
     if not isinstance(shape, Sequence) or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f"the shape of an image is whole numbers above 0, such as (3, 224, 224), not {shape!r:.60}")
     return weight_of(model).new_zeros(1, *shape)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from helpers import files
-from helpers.arguments import check_number, check_whole
+from helpers.arguments import check_choice, check_number, check_whole
 
 MAX_PIXELS = 50_000_000  # of a file: as many take 1.5 GB while they are read
 MAX_BYTES = 100_000_000  # of an address
@@ -49,8 +49,7 @@ Source = str | Path | Image.Image | np.ndarray | Tensor
 
 def sample(name: str) -> Tensor:
     """One of the sample images, ``(3, H, W)``; :data:`SAMPLES` has their names. Grey ones have equal channels."""
-    if not isinstance(name, str) or name not in SAMPLES:
-        raise ValueError(f"name must be one of {', '.join(SAMPLES)}, not {name!r:.60}")
+    check_choice(SAMPLES, name=name)
     return _from_array(SAMPLES[name]())
 
 

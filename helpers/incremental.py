@@ -102,7 +102,7 @@ def _pointwise(operation: Callable, *args: Any, **kwargs: Any) -> Any:
     """The same at every place: of one map or several, and of numbers or tensors with one number for each channel."""
     parts = [arg for arg in args if isinstance(arg, Windows)]
     alike = all(part.base.shape == parts[0].base.shape for part in parts)
-    if not parts or not alike or any(_varies_in_place(arg) for arg in args if operation not in NORMALIZATIONS):
+    if not parts or not alike or (operation not in NORMALIZATIONS and any(map(_varies_by_place, args))):
         return _on_whole_maps(operation, *args, **kwargs)
     window = _union(parts)
     base, crops = (
@@ -114,7 +114,7 @@ def _pointwise(operation: Callable, *args: Any, **kwargs: Any) -> Any:
     return Windows(base, crops, *window[:2])
 
 
-def _varies_in_place(arg: Any) -> bool:
+def _varies_by_place(arg: Any) -> bool:
     if not isinstance(arg, Tensor) or isinstance(arg, Windows) or arg.numel() == 1:
         return False
     return arg.ndim not in (3, 4) or arg.numel() != arg.shape[-3]

@@ -1,4 +1,4 @@
-"""The networks that the lessons define, and the arithmetic of layer sizes.
+"""The classifier that the lessons train, what images a network can take, and what its layers do and cost.
 
 Each takes images in [0, 1], normalises them itself, and gives logits.
 """
@@ -156,8 +156,6 @@ def is_large_enough(model: nn.Module, layers: Sequence[str], shape: Sequence[int
 
 
 def _check_pixels(image: Tensor, name: str) -> None:
-    if image.ndim < 3:
-        raise ValueError(f"{name} has the shape {tuple(image.shape)}, and rows and columns are wanted")
     height, width = image.shape[-2:]
     if height * width > MAX_PIXELS:
         raise ValueError(

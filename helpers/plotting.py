@@ -49,7 +49,6 @@ def axes_grid(
     """A figure with ``count`` axes in rows of ``columns``, each ``size`` inches wide and ``aspect`` times as high."""
     check_whole(1, 1000, count=count, columns=columns or count)
     check_number(0.1, 100, size=size)
-    check_number(aspect=aspect)
     columns = min(columns or count, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(size * columns, (size * aspect + 0.3) * rows), layout="constrained")
@@ -128,10 +127,10 @@ def number_grid(
     return figure
 
 
-def outline(ax: Axes, row: float, column: float, height: float, width: float, color: str = "#d55e00") -> None:
+def outline(ax: Axes, row: float, column: float, height: float, width: float) -> None:
     """Draw a box around cells (or pixels) of an image, given by its upper left one."""
     x, y = column - 0.5, row - 0.5
-    ax.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color=color, linewidth=2.5)
+    ax.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color="#d55e00", linewidth=2.5)
 
 
 def _check_named(**values: Any) -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from helpers import files
+from helpers.arguments import check_choice
 from helpers.bars import tqdm
 
 EMBEDDED = "squeezenet1_1"
@@ -105,8 +106,7 @@ def load(name: str = EMBEDDED) -> nn.Module:
         ValueError: there is no network of that name.
         WeightsUnavailable: the weights could not be fetched, or are not what they should be.
     """
-    if not isinstance(name, str) or name not in NETWORKS:
-        raise ValueError(f"name must be one of {', '.join(NETWORKS)}, not {name!r:.60}")
+    check_choice(NETWORKS, name=name)
     model = _embedded() if name == EMBEDDED else _downloaded(name)
     model.name = name  # type: ignore[assignment]
     # Channels last in memory is what convolutions are fastest in: loops written by hand take a quarter less time.

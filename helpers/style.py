@@ -21,16 +21,15 @@ from torch.optim import LBFGS
 from helpers import images
 from helpers.arguments import check_choice, check_number, check_tensor, check_whole
 from helpers.bars import tqdm
-from helpers.devices import device_of, mixed_precision
+from helpers.devices import mixed_precision
 from helpers.hooks import gradients, inference, run_to, weight_of
 from helpers.images import Source, resized, scaled, to_gray, total_variation
 from helpers.models import check_size, is_large_enough
 from helpers.pretrained import network_of
 
 MAX_WEIGHT = 1e6  # of a loss; float32 holds no sums of much larger ones
-SMALLEST = 64  # pixels of the longer side, where coarse to fine begins
 MARGIN = 16  # mirrored pixels around each image before the network sees it; without them a frame would appear
-# Of a pixel in one step. L-BFGS, which knows the curvature only from its first short steps, would overshoot with it.
+# Of a pixel in one step: L-BFGS, which knows the curvature only from its first short steps, would overshoot without it.
 MAX_CHANGE = 0.1
 # How many times more a difference of chrominance between neighbouring pixels counts than one of light and dark: without
 # it, specks of pure red and green come up, which the network hardly notices and the eye does.
@@ -159,7 +158,7 @@ def stylize(
     palette: bool = True,
     keep_colors: bool = False,
     coarse_to_fine: bool = True,
-    smallest: int = SMALLEST,
+    smallest: int = 64,
     steps: int = 60,
     progress: bool = True,
     callback: Callback | None = None,
@@ -193,13 +192,15 @@ def stylize(
             for the layers, or too large.
     """
     check_whole(1, steps=steps, smallest=smallest)
-    _check_weights(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
+    check_number(0, MAX_WEIGHT, content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
+    if not (content_weight or style_weight or tv_weight):
+        raise ValueError("content_weight, style_weight and tv_weight must not all be 0")
     check_choice(("content", "noise"), start=start)
     content_shares = _shares(model, "content_layers", content_layers, content_weight)
     style_shares = _shares(model, "style_layers", style_layers, style_weight)
     losses_beside = partial(_loss_function, model, content_shares, style_shares, tv_weight)
     with gradients(model):
-        colored, example = (images.read(each)[None].to(device_of(model)) for each in (content, style))
+        colored, example = (images.read(each)[None].to(weight_of(model).device) for each in (content, style))
         original, example = (to_gray(x).expand_as(x) if keep_colors else x for x in (colored, example))
         layers, least = [*content_shares, *style_shares], smallest if coarse_to_fine else math.inf
         pairs = _pyramid(model, original, example, layers, least)
@@ -215,23 +216,15 @@ def stylize(
     return finish(resized(best, original.shape[2:]))[0]
 
 
-def _check_weights(**weights: float) -> None:
-    check_number(0, MAX_WEIGHT, **weights)
-    if not any(weights.values()):
-        *others, last = weights
-        raise ValueError(f"{', '.join(others)} and {last} must not all be 0")
-
-
 def _shares(model: nn.Module, kind: str, layers: Weights | None, weight: float) -> dict[str, float]:
     """The layers' weights, by default the network's own, made to sum to ``weight``; none of them if that is 0."""
     if layers is None:
         layers = getattr(network_of(model, kind), kind)
     if not isinstance(layers, Mapping):
         raise ValueError(f"layers are given with their weights, such as {{'features.3': 1.0}}, not {layers!r:.60}")
-    for name, each in layers.items():
-        check_number(**{f"the weight of layer {name!r}": each})
+    check_number(**{f"the weight of layer {name!r}": each for name, each in layers.items()})
     if not (total := sum(layers.values())):
-        raise ValueError(f"layers' weights must not be negative nor all 0, and these are {dict(layers)}")
+        raise ValueError(f"layers' weights must not all be 0, and these are {dict(layers)}")
     return {name: weight * each / total for name, each in layers.items()} if weight else {}
 
 
@@ -314,13 +307,11 @@ def _paint(
     """At each step the losses of an image, that image, and the best one of its size; the next size begins with it."""
     for content, style in pairs:
         losses_of, smallest = losses_beside(content, style), math.inf
-        start = resized(best, content.shape[2:]).contiguous(memory_format=torch.channels_last)
-        image = start.clone().requires_grad_()
+        image = resized(best, content.shape[2:]).clone(memory_format=torch.channels_last).requires_grad_()
         # One evaluation in each step, and no stopping by itself: the relative losses have small gradients.
         optimizer = LBFGS([image], max_iter=1, history_size=10, tolerance_grad=0, tolerance_change=0)
         for _ in range(steps):
-            current = image.detach().clone()
-            losses = _step(optimizer, image, losses_of)
+            current, losses = _step(optimizer, image, losses_of)
             if smallest == math.inf and not math.isfinite(losses["total"]):
                 raise ValueError(f"the losses are not finite at the first step, and nothing can be painted: {losses}")
             if losses["total"] < smallest:
@@ -328,8 +319,8 @@ def _paint(
             yield losses, current, best
 
 
-def _step(optimizer: LBFGS, image: Tensor, losses_of: LossFunction) -> dict[str, float]:
-    """Change the image by one step, within [0, 1]; the result is the losses before it."""
+def _step(optimizer: LBFGS, image: Tensor, losses_of: LossFunction) -> tuple[Tensor, dict[str, float]]:
+    """Change the image by one step, within [0, 1]; the result is the image before it, and its losses."""
     losses, before = dict[str, Tensor](), image.detach().clone()
 
     def closure() -> float:
@@ -340,4 +331,4 @@ def _step(optimizer: LBFGS, image: Tensor, losses_of: LossFunction) -> dict[str,
     optimizer.step(closure)
     with torch.no_grad():
         image.copy_(before + (image - before).clamp(-MAX_CHANGE, MAX_CHANGE)).clamp_(0, 1)
-    return {name: loss.item() for name, loss in losses.items()}
+    return before, {name: loss.item() for name, loss in losses.items()}

@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from helpers.arguments import check_number, check_seed, check_whole
 from helpers.bars import tqdm
-from helpers.devices import device_of, mixed_precision
-from helpers.hooks import check_model, inference
+from helpers.devices import mixed_precision
+from helpers.hooks import check_model, inference, weight_of
 from helpers.models import explained, prepare
 
 Batch = tuple[Tensor, Tensor]
@@ -86,8 +86,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Evaluation:
     Raises:
         ValueError: there is no image in ``batches``, or something else than such pairs.
     """
-    check_model(model)
-    device = device_of(model)
+    device = weight_of(model).device
     logits, labels = [], []
     with inference(model), mixed_precision(device):
         for images, targets in _pairs(batches):
@@ -220,7 +219,7 @@ def one_cycle(model: nn.Module, steps: int) -> tuple[SGD, OneCycleLR]:
 
 
 def _train_epoch(model, batches, optimizer, scheduler, label_smoothing, bar) -> dict[str, float]:
-    device = device_of(model)
+    device = weight_of(model).device
     model.train()
     total = torch.zeros(3, device=device)  # sum of losses, images right, images: read once an epoch
     for given, labels in _pairs(batches):

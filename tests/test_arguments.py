@@ -80,7 +80,6 @@ CALLS = {
     "layer": each(atlas.sheet, "features.0", None),
     "heat": [lambda: lesson_07.overlay(PHOTO, None)],
     "frames": each(lambda frames: lesson_08.show_animation(frames, "x"), [], [PHOTO, PHOTO[:, 1:]]),
-    "milliseconds": each(lambda n: lesson_08.show_animation([PHOTO], "x", n), 0, -1, "a"),
     "row": each(lambda row: lesson_01.brightness_along(PHOTO[0], row), 12, 1.5, "a"),
     "image must": each(lesson_01.wave_strengths, None, PHOTO, PHOTO[0].long()),
     "stride": [lambda: lesson_01.window_places([(7, 3, 0, 0)])],

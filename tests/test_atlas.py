@@ -119,7 +119,7 @@ def test_a_damaged_file_is_said(monkeypatch, tmp_path):
         if file.suffix in (".json", ".webp"):
             (tmp_path / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(atlas, "FOLDER", tmp_path)
-    sheet = atlas.path("features.3")
+    sheet = atlas.FOLDER / "features.3.webp"
     content = bytearray(sheet.read_bytes())
     content[1000] ^= 1
     sheet.write_bytes(content)
@@ -129,6 +129,6 @@ def test_a_damaged_file_is_said(monkeypatch, tmp_path):
     with pytest.raises(OSError, match=r"features\.3 .* is damaged .*No such file"):
         atlas.sheet("features.3")
     assert (
-        hashlib.sha256(files.read(atlas.path("features.6"), atlas.MAX_BYTES)).hexdigest()
+        hashlib.sha256(files.read(atlas.FOLDER / "features.6.webp", atlas.MAX_BYTES)).hexdigest()
         == (RECORD["layers"]["features.6"]["sha256"])
     )

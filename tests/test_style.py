@@ -377,7 +377,7 @@ def test_what_cannot_be_painted(network, photo, painting, tmp_path):
             {"style_weight": -1},
             "style_weight must be a number of at least 0, at most 1,000,000, not -1",
         ),
-        (photo, painting, {"style_layers": {"features.1": 0}}, "layers' weights must not be negative nor all 0"),
+        (photo, painting, {"style_layers": {"features.1": 0}}, "layers' weights must not all be 0"),
         (photo, painting, {"style_layers": {"features.99": 1}}, "no layer 'features.99'"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -5,7 +5,6 @@ Batch by batch; what is done is kept in ``build/atlas``, so that it goes on ther
 
 import hashlib
 import io
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -123,7 +122,7 @@ def main() -> None:
                 "sha256": hashlib.sha256(content).hexdigest(),
             }
     record = {"command": "make atlas", "seed": SEED, "torch": torch.__version__, "layers": layers}
-    files.write_together(sheets | {atlas.FOLDER / "atlas.json": (json.dumps(record, indent=1) + "\n").encode()})
+    files.write_together(sheets | {atlas.FOLDER / "atlas.json": files.as_json(record)})
     for file in PARTS.iterdir():
         file.unlink()
     print(f"{sum(map(len, sheets.values())) / 1e6:.1f} MB in {atlas.FOLDER}: {layers}")

@@ -8,7 +8,6 @@ import copy
 import hashlib
 import io
 import itertools
-import json
 import sys
 
 import numpy as np
@@ -46,8 +45,7 @@ def main(epochs: int = 12, seed: int = 0) -> None:
         "torch": torch.__version__,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = (json.dumps(record, indent=1) + "\n").encode()
-    files.write_together({CHECKPOINT: content, CHECKPOINT.with_suffix(".json"): text})
+    files.write_together({CHECKPOINT: content, CHECKPOINT.with_suffix(".json"): files.as_json(record)})
     print(f"{accuracy:.2%} of the test images right; kept as {CHECKPOINT.name} in {CHECKPOINT.parent}")
 
 
@@ -82,8 +80,7 @@ def record_run(seed: int = 0) -> None:
         "lengths": lengths,
         "rounds": rounds,
     }
-    text = (json.dumps(record, indent=1) + "\n").encode()
-    files.write_together({lesson_03.RUN: file.getvalue(), lesson_03.RUN.with_suffix(".json"): text})
+    files.write_together({lesson_03.RUN: file.getvalue(), lesson_03.RUN.with_suffix(".json"): files.as_json(record)})
     print(f"{rounds[-1]['accuracy']:.2%} after {rounds[-1]['images']:,} images; kept as {lesson_03.RUN.name}")
 
 

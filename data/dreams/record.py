@@ -3,7 +3,6 @@
 import hashlib
 import io
 import itertools
-import json
 
 import numpy as np
 import PIL.Image
@@ -44,7 +43,7 @@ def main() -> None:
     }
     folder = lesson_08.DREAMS.parent
     contents = {folder / f"{name}.webp": content for name, content in sheets.items()}
-    files.write_together(contents | {lesson_08.DREAMS: (json.dumps(record, indent=1) + "\n").encode()})
+    files.write_together(contents | {lesson_08.DREAMS: files.as_json(record)})
     print({name: len(content) for name, content in sheets.items()}, ratios)
 
 

@@ -5,13 +5,10 @@ all moments in one archive, and beside it the record of how everything was made,
 """
 
 import io
-import json
 import sys
 import zipfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -58,26 +55,20 @@ def runs(net: nn.Module) -> dict[Path, bytes]:
                 # A date of its own would make another archive each time.
                 file.writestr(zipfile.ZipInfo(name), image_file(each["image"], lesson_09.QUALITY))
                 each["image"] = name
+    network = pretrained.NETWORKS[pretrained.EMBEDDED]
     record = {
         "command": "make pictures",
         "torch": torch.__version__,
         "network": pretrained.EMBEDDED,
         "paintings": {name: asdict(painting) for name, painting in lesson_09.PAINTINGS.items()},
-        "layers": layers(),
+        "layers": {"content": network.content_layers, "style": network.style_layers},
         "photo": "chelsea",
         "style": lesson_09.EXPLORER_STYLE,
         "steps": lesson_09.STEPS,
         "smallest": lesson_09.SMALLEST,
         "runs": made,
     }
-    text = (json.dumps(record, indent=1) + "\n").encode()
-    return {lesson_09.RUNS: archive.getvalue(), lesson_09.RUNS.with_suffix(".json"): text}
-
-
-def layers() -> Mapping[str, Any]:
-    """The layers that the embedded network paints with, and their weights."""
-    network = pretrained.NETWORKS[pretrained.EMBEDDED]
-    return {"content": network.content_layers, "style": network.style_layers}
+    return {lesson_09.RUNS: archive.getvalue(), lesson_09.RUNS.with_suffix(".json"): files.as_json(record)}
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ principal axes and by t-SNE. A map has places only: the images come from Fashion
 
 import hashlib
 import io
-import json
 
 import numpy as np
 import sklearn
@@ -66,8 +65,7 @@ def main(count: int = lesson_06.COUNT, seed: int = 0) -> None:
         "network_sha256": hashlib.sha256(CHECKPOINT.read_bytes()).hexdigest(),
         "ten_nearest_kept": kept,
     }
-    text = (json.dumps(record, indent=1) + "\n").encode()
-    files.write_together({lesson_06.MAPS: file.getvalue(), lesson_06.MAPS.with_suffix(".json"): text})
+    files.write_together({lesson_06.MAPS: file.getvalue(), lesson_06.MAPS.with_suffix(".json"): files.as_json(record)})
     print(f"{count:,} items on {len(maps)} maps; kept as {lesson_06.MAPS.name}")
 
 

@@ -58,12 +58,9 @@ function ordered(count, value) {
 
 /** The strongest unit of a channel. @returns {Unit} */
 function strongest(shares, { rows }, channel) {
-  const own = shares.subarray(channel * rows * rows, (channel + 1) * rows * rows);
-  const at = own.reduce((best, v, i) => (v > own[best] ? i : best), 0);
+  const at = argmax(shares.subarray(channel * rows * rows, (channel + 1) * rows * rows));
   return { channel, row: Math.floor(at / rows), column: at % rows };
 }
-
-const sum = (values) => values.reduce((a, b) => a + b, 0);
 
 /** A photo's darkness, as pixels to lay over it: each unit's value is drawn around the middle of what it sees. */
 function darkness(shares, /** @type {Layer} */ layer, side, channel) {

@@ -155,8 +155,6 @@ def compare(
     *,
     mistakes: Mapping[str, Callable[..., Any]] | None = None,
     diagnose: Callable[..., str] | None = None,
-    observe: Callable[..., Any] | None = None,
-    may_change: Sequence[int] = (),
 ) -> None:
     """Compare the reader's function with a reference on several cases, and report the first that fails, and why.
 
@@ -168,20 +166,13 @@ def compare(
             same results as the answer in all cases, or is the only one that explains the first case that fails.
         diagnose: called with the answer's result and the right one, both as tensors (or tuples of them), and the
             arguments of the first case that fails; gives what to say, or "".
-        observe: called with the result and the arguments after each call; what it gives is compared in place of the
-            result. It serves functions that are meant to change what they are given.
-        may_change: positions of the arguments that the function may change.
     """
-
-    def call(function: Callable[..., Any], case: Case) -> Outcome:
-        return run(function, case.arguments, observe, may_change)
-
     if not is_function(answer):
         return
-    outcomes = [call(answer, case) for case in cases]
+    outcomes = [run(answer, case.arguments) for case in cases]
     if all(outcome.is_missing and not outcome.change for outcome in outcomes):
         return report(NOT_ATTEMPTED, f"{STUB} It prints something: return it." if outcomes[0].printed else STUB)
-    expected = [call(reference, case).value for case in cases]
+    expected = [run(reference, case.arguments).value for case in cases]
     faults = [_fault(*pair) for pair in zip(outcomes, expected, strict=True)]
     failed = next((i for i, fault in enumerate(faults) if fault), None)
     if failed is None:
@@ -190,8 +181,7 @@ def compare(
     if outcome.error and all(each.error for each in outcomes):
         reason = case.hint
     elif not outcome.change and (outcome.error or _numbers(outcome.value) is not None):
-        known = (mistakes or {}).items()
-        imitations = {say: [_imitate(make, case.arguments, observe) for case in cases] for say, make in known}
+        imitations = {say: [_imitate(make, case.arguments) for case in cases] for say, make in (mistakes or {}).items()}
         reason = (
             _known_mistake(imitations, outcomes, faults)
             or _safely(diagnose, outcome.value, expected[failed], case.arguments)
@@ -489,11 +479,9 @@ def _largest(numbers: Tensor) -> float:
 # --- Explaining -------------------------------------------------------------------------------------------------------
 
 
-def _imitate(make: Callable[..., Any], arguments: Sequence[Any], observe: Callable[..., Any] | None) -> Outcome:
-    given = copy.deepcopy(tuple(arguments))
+def _imitate(make: Callable[..., Any], arguments: Sequence[Any]) -> Outcome:
     try:
-        value = make(*given)
-        return Outcome(observe(value, *given) if observe else value)
+        return Outcome(make(*copy.deepcopy(tuple(arguments))))
     except Exception as error:
         return Outcome(error=f"raised {type(error).__name__}")
 

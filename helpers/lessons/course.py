@@ -72,9 +72,7 @@ def promise(notebook: dict[str, Any]) -> str:
 
 def minutes(notebook: dict[str, Any]) -> tuple[int, int]:
     """What the lesson says that it takes: minutes for its core path, and more for its asides."""
-    found = re.search(
-        r"^About (\d+) minutes(?: for the core path, and (\d+) more for the asides)?", prose(notebook), re.M
-    )
+    found = re.search(r"^About (\d+) minutes(?: for the core path, and (\d+) more)?", prose(notebook), re.M)
     return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
 
 

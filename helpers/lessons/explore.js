@@ -98,11 +98,16 @@ function numberGrid(parent, text, onChange) {
   };
 }
 
+/** A column under its title. */
+function titledColumn(parent, text, className = "xp-column") {
+  const column = add(parent, "div", { className });
+  add(column, "span", { className: "xp-title" }, text);
+  return column;
+}
+
 /** A table of numbers, rows by columns, each on its colour. @returns {(values: number[], colour: Function) => void} */
 function table(parent, text, rows, columns) {
-  const column = add(parent, "div", { className: "xp-column" });
-  add(column, "span", { className: "xp-title" }, text);
-  const body = add(add(column, "table", { "aria-label": text }), "tbody");
+  const body = add(add(titledColumn(parent, text), "table", { "aria-label": text }), "tbody");
   const cells = [...Array(rows)].flatMap(() => {
     const row = add(body, "tr");
     return [...Array(columns)].map(() => add(row, "td"));

@@ -18,6 +18,7 @@ import torch
 import traitlets
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
 from helpers import files, images
 
@@ -65,9 +66,7 @@ def module(lesson: str) -> str:
 def script() -> str:
     """A plain script that holds all modules, and mounts the explorers and quizzes of the page that it stands in."""
     names = [*sorted(path.stem for path in FOLDER.glob("lesson_*.js")), "quiz"]
-    parts = [
-        f"modules.{name} = (() => {{\n{module(name).replace('export default', 'return')}\n}})();" for name in names
-    ]
+    parts = [f"modules.{n} = (() => {{\n{module(n).replace('export default', 'return')}\n}})();" for n in names]
     return "\n".join(["(() => {", "const modules = {};", *parts, MOUNT, "})();"])
 
 
@@ -76,7 +75,7 @@ class Explorer(anywidget.AnyWidget):
 
     Attributes:
         lesson: whose module it is, such as ``"lesson_01"``; given by each subclass.
-        still: what is to be seen as it opens, for those who hear it read; given by each subclass.
+        still: what is to be seen as it opens, for those who hear it read; given by those that are drawn.
         content: what it shows: ``kind``, by which the module finds it, numbers, texts, and arrays as bytes.
         state: what the reader has made of it.
     """
@@ -110,7 +109,7 @@ class Explorer(anywidget.AnyWidget):
 
     def fragment(self) -> str:
         """The explorer for a page without a kernel: HTML that :func:`script` brings to life."""
-        data = json.dumps(_encoded(self.content)).replace("</", "<\\/")
+        data = json.dumps(self.content, default=_base64).replace("</", "<\\/")
         return (
             f'<div data-explorer="{html.escape(self.lesson)}">{self.at_rest()}'
             f'<script type="application/json">{data}</script></div>'
@@ -134,12 +133,8 @@ class Explorer(anywidget.AnyWidget):
         return f"{type(self).__name__}()"
 
 
-def _encoded(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return {"base64": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {name: _encoded(part) for name, part in value.items()}
-    return [_encoded(part) for part in value] if isinstance(value, list | tuple) else value
+def _base64(value: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(value).decode()}
 
 
 def _parted(value: Any, files: list[bytes]) -> Any:
@@ -162,12 +157,21 @@ def image_bytes(image: Tensor) -> bytes:
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous().numpy().tobytes()
 
 
-def image_file(image: Tensor, quality: int = 80) -> bytes:
-    """An image ``(3, H, W)`` or ``(1, H, W)`` as a WebP file, for ``decoded`` in the module."""
+def image_file(image: Tensor, quality: int = 80, lossless: bool = False) -> bytes:
+    """An image ``(3, H, W)`` or ``(1, H, W)`` as a WebP file, for ``decoded`` in the module.
+
+    ``lossless`` keeps all values to 1/255.
+    """
     file = io.BytesIO()
     pixels = (images.to_array(image) * 255).round().astype(np.uint8)
-    Image.fromarray(pixels).save(file, "webp", quality=quality, method=4)
+    Image.fromarray(pixels).save(file, "webp", quality=quality, method=4, lossless=lossless)
     return file.getvalue()
+
+
+def side_by_side(tiles: Tensor, across: int) -> Tensor:
+    """Images ``(N, C, h, w)`` in rows of ``across``, ``(C, H, W)``, black where the last row is not full."""
+    full = pad(tiles, (0, 0, 0, 0, 0, 0, 0, -len(tiles) % across))
+    return full.unflatten(0, (-1, across)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
 
 
 def gray_photo(name: str, image: Tensor, rows: int = 200) -> dict[str, Any]:

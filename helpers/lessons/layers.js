@@ -55,22 +55,20 @@ function conv2d(input, weight, bias, window, { stride = 1, padding = 0, dilation
 /** Values below zero become zero. @param {Maps} input @returns {Maps} */
 const relu = (input) => ({ ...input, values: input.values.map((v) => (v > 0 ? v : 0)) });
 
-/** Each window's largest value ("max") or mean ("mean"); what does not fit is left out. @returns {Maps} */
-function pool(input, window, stride = window, kind = "max") {
-  const output = maps(input.channels, outputSize(input.rows, window, stride), outputSize(input.columns, window, stride));
+/** The largest value of each window, side by side; what does not fit is left out. @returns {Maps} */
+function pool(input, window) {
+  const output = maps(input.channels, outputSize(input.rows, window, window), outputSize(input.columns, window, window));
   for (let c = 0; c < input.channels; c++) {
     const values = channel(input, c), pooled = channel(output, c);
     for (let y = 0; y < output.rows; y++) {
       for (let x = 0; x < output.columns; x++) {
-        let largest = -Infinity, sum = 0;
+        let largest = -Infinity;
         for (let i = 0; i < window; i++) {
           for (let j = 0; j < window; j++) {
-            const value = values[(y * stride + i) * input.columns + x * stride + j];
-            if (value > largest) largest = value;
-            sum += value;
+            largest = Math.max(largest, values[(y * window + i) * input.columns + x * window + j]);
           }
         }
-        pooled[y * output.columns + x] = kind === "max" ? largest : sum / window ** 2;
+        pooled[y * output.columns + x] = largest;
       }
     }
   }

@@ -30,8 +30,7 @@ function kernelExplorer({ root, content, soon, tell }) {
   const legend = add(root, "div");
   const note = add(root, "div", { className: "xp-note", role: "status" });
   const below = add(root, "div", { className: "xp-row" });
-  const editor = add(below, "div", { className: "xp-column" });
-  add(editor, "span", { className: "xp-title" }, "kernel: type a number, or drag it up and down");
+  const editor = titledColumn(below, "kernel: type a number, or drag it up and down");
   const numbers = numberGrid(editor, "kernel", (i, value) => {
     kernel[i] = value;
     preset.value = "yours";
@@ -52,12 +51,6 @@ function kernelExplorer({ root, content, soon, tell }) {
     kernel = resized;
     preset.value = "yours";
   }
-
-  const titled = (text) => {
-    const column = add(views, "div", { className: "xp-column" });
-    add(column, "span", { className: "xp-title" }, text);
-    return column;
-  };
 
   /** Compute and lay out anew, after a change of the settings. */
   function renew(change) {
@@ -88,7 +81,7 @@ function kernelExplorer({ root, content, soon, tell }) {
     for (const [name, { rows, columns }] of Object.entries(shown)) {
       const text = `${name === "above" ? "second response" : name}, ${rows} × ${columns}`;
       const cell = Math.min(1.8, (above ? 215 : 330) / input.columns); // side by side in a page of usual width
-      sheets[name] = sheet(titled(text), { label: text, rows, columns, cell, onPoint: (at) => point(name, at) });
+      sheets[name] = sheet(titledColumn(views, text), { label: text, rows, columns, cell, onPoint: (at) => point(name, at) });
     }
     const n = settings.size;
     detail = ["pixels under it", "× kernel", "= products"].map((text) => table(products, text, n, n));
@@ -136,11 +129,6 @@ function kernelExplorer({ root, content, soon, tell }) {
     explain(n, stride, padding, dilation);
   });
 
-  function seen(n, stride, dilation) {
-    const size = dilation * (n - 1) + 1 + 2 * stride;
-    return `${size} × ${size}`;
-  }
-
   function explain(n, stride, padding, dilation) {
     const patch = [...kernel].map((_, k) => {
       const row = place.row * stride - padding + Math.floor(k / n) * dilation;
@@ -154,13 +142,13 @@ function kernelExplorer({ root, content, soon, tell }) {
     detail[1]([...kernel], signed(largestSize(kernel), dark));
     detail[2](parts, signed(largestSize(parts), dark));
     const after = settings.relu ? `, after ReLU ${Math.max(0, sum).toFixed(3)}` : "";
+    const reach = dilation * (n - 1) + 1 + 2 * stride;
     note.textContent = `row ${place.row}, column ${place.column}: the sum of the products is ${sum.toFixed(3)}${after}` +
-      (place.above ? `; the second response sums 3 × 3 of these, so ${seen(n, stride, dilation)} pixels of the photo: ` +
+      (place.above ? `; the second response sums 3 × 3 of these, so ${reach} × ${reach} pixels of the photo: ` +
         `${above.values[place.row * above.columns + place.column].toFixed(3)}` : "");
   }
 
   renew({});
-  return () => {};
 }
 
 export default explorer({ kernel: kernelExplorer });

@@ -12,18 +12,7 @@ from torch.nn.functional import conv1d, conv2d, pad
 
 from helpers import arguments, filters, images
 from helpers.lessons import checking
-from helpers.lessons.checking import (
-    CORRECT,
-    NOT_ATTEMPTED,
-    NOT_YET,
-    Case,
-    compare,
-    drawn,
-    integer,
-    report,
-    run,
-    to_numbers,
-)
+from helpers.lessons.checking import CORRECT, NOT_ATTEMPTED, NOT_YET, Case, compare, drawn, integer, report, run
 from helpers.lessons.explore import Explorer, gray_photo, grid
 from helpers.plotting import GRAY
 
@@ -161,7 +150,7 @@ def check_diagonal_kernel(kernel: Tensor | None) -> None:
     if not issubclass(type(kernel), Tensor):
         return report(NOT_YET, f"the kernel is of the type {type(kernel).__name__}; make a tensor: torch.tensor(...).")
     try:
-        weights = to_numbers(kernel)
+        weights = checking.to_numbers(kernel)
     except Exception:
         return report(NOT_YET, "the kernel holds no plain numbers: torch.tensor(...) makes it from a list of lists.")
     if weights.shape != (3, 3):

@@ -178,8 +178,7 @@ function poolingExplorer({ root, content, soon, tell }) {
   }
 
   function titled(name, map, cell, isResult) {
-    const column = add(views, "div", { className: "xp-column" }), label = `${name}, ${map.rows} × ${map.columns}`;
-    add(column, "span", { className: "xp-title" }, label);
+    const label = `${name}, ${map.rows} × ${map.columns}`, column = titledColumn(views, label);
     const onPoint = ({ row, column }) => { place = { isResult, row, column }; redraw(); };
     return board(column, { label, map, cell, onPoint, onEdit: isGrid && !isResult ? edit : undefined });
   }

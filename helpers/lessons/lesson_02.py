@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d, pad
+from torch.nn.functional import avg_pool2d, cross_entropy, fold, max_pool2d, pad, unfold
 
 from helpers import filters, images
 from helpers.images import to_array
@@ -34,21 +34,17 @@ def shuffled_blocks(image: Tensor, size: int, seed: int = 0) -> Tensor:
 
 def times_seen(size: int, window: int, stride: int) -> Tensor:
     """In how many pooling windows each number of a ``(size, size)`` grid lies."""
-    seen = torch.zeros(size, size)
-    for top in range(0, size - window + 1, stride):
-        for left in range(0, size - window + 1, stride):
-            seen[top : top + window, left : left + window] += 1
-    return seen
+    windows = unfold(torch.ones(1, 1, size, size), window, stride=stride)
+    return fold(windows, size, window, stride=stride)[0, 0]
 
 
-def pixels_seen(layers: Sequence[tuple[int, int]], size: int = 24) -> Tensor:
-    """The pixels of a ``(size, size)`` image that can influence the value in the middle of the last map: 1, else 0.
+def pixels_seen(layers: Sequence[tuple[int, int]]) -> Tensor:
+    """The pixels of an image of 24 × 24 pixels that can influence the value in the middle of the last map: 1, else 0.
 
     Args:
         layers: (window, stride) of each. An average stands for each layer, so that every number of a window counts.
-        size: of the image.
     """
-    image = torch.ones(1, 1, size, size, requires_grad=True)
+    image = torch.ones(1, 1, 24, 24, requires_grad=True)
     maps = image
     for window, stride in layers:
         maps = avg_pool2d(maps, window, stride)
@@ -183,13 +179,7 @@ def check_max_pooling(answer: Callable) -> None:
     for height, width, window, stride, hint in (
         (4, 4, 2, 2, "Each value is the largest number of one window, a negative one here."),
         (4, 6, 2, 2, "Rows come first: the result has the shape (rows, columns)."),
-        (
-            6,
-            8,
-            2,
-            3,
-            "Window (i, j) starts at (i * stride, j * stride), `window` wide; one that does not fit is left out.",
-        ),
+        (6, 8, 2, 3, "Window (i, j) starts at (i * stride, j * stride), `window` wide; what does not fit is left out."),
         (5, 7, 3, 2, "With a stride smaller than the window, windows overlap."),
         (9, 4, 3, 1, "The result may have more rows than columns."),
         (7, 6, 2, 3, "Windows that do not fit any more are left out: use the formula for the size."),

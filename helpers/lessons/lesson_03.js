@@ -1,9 +1,5 @@
 // Lesson 3: a network to draw into, and the same one while it trains.
 
-function networkExplorer(frame) {
-  networkView(frame);
-}
-
 /** Lines over the number of images seen: one canvas for each quantity. */
 function curve(parent, text, top, form) {
   const column = add(parent, "div", { className: "xp-column" });
@@ -51,8 +47,7 @@ function trainingExplorer(frame) {
   const line = add(root, "div", { className: "xp-row" });
   const loss = curve(line, "training loss", 2.5, (v) => v.toFixed(3));
   const accuracy = curve(line, "test accuracy", 1, (v) => `${(100 * v).toFixed(1)} %`);
-  const kernels = add(line, "div", { className: "xp-column" });
-  add(kernels, "span", { className: "xp-title" }, "16 kernels of the first layer");
+  const kernels = titledColumn(line, "16 kernels of the first layer");
   const filters = sheet(kernels, { label: "16 kernels of the first layer", count: 16, rows: 3, columns: 3, across: 8, cell: 9 });
   const view = networkView({ ...frame, content: { ...content, weights: weightsAt(state.at) } });
 
@@ -103,4 +98,4 @@ function trainingExplorer(frame) {
   frame.soon(() => show(state.at))();
 }
 
-export default explorer({ network: networkExplorer, training: trainingExplorer });
+export default explorer({ network: (frame) => void networkView(frame), training: trainingExplorer });

@@ -1,4 +1,4 @@
-"""Lesson 3, a Fashion-MNIST classifier: the checks of its exercises, its explorer, and what only it uses."""
+"""Lesson 3, a Fashion-MNIST classifier: the checks of its exercises, its two explorers, and what only it uses."""
 
 import atexit
 import copy
@@ -41,9 +41,7 @@ def confusion_table(confusion: Tensor, classes: Sequence[str]) -> Figure:
     mistakes = counts - np.diag(np.diag(counts))
     darkest = max(1, 1.5 * mistakes.max())
     table = ConfusionMatrixDisplay(mistakes, display_labels=classes)
-    table.plot(
-        ax=ax, cmap="Greys", xticks_rotation=45, values_format="d", colorbar=False, im_kw={"vmin": 0, "vmax": darkest}
-    )
+    table.plot(ax=ax, cmap="Greys", xticks_rotation=45, colorbar=False, im_kw={"vmin": 0, "vmax": darkest})
     for text, count in zip(table.text_.flat, mistakes.flat, strict=True):
         text.set_color("white" if count > 0.6 * darkest else "black")
     for i, count in enumerate(np.diag(counts)):
@@ -155,11 +153,7 @@ def check_cross_entropy(answer: Callable) -> None:
         ),
         ([[1, 0], [3, 1], [0, 2], [5, 1]], [1, 0, 0, 1], "Give the mean over all images."),
         ([[1000, 0]], [0], "exp(1000) is infinite: subtract each row's maximum first."),
-        (
-            [[0, 1000]],
-            [0],
-            "log(0) is infinite: the logarithm of the softmax is x - log(sum(exp(x))), x without its maximum.",
-        ),
+        ([[0, 1000]], [0], "log(0) is infinite: the log-softmax is x - log(sum(exp(x))), x without its maximum."),
         ([[1000, 0], [-1000, 0]], [0, 1], "Subtract each row's own maximum, not that of all logits."),
     ]
     cases = [Case((torch.tensor(rows).float(), torch.tensor(labels)), hint) for rows, labels, hint in questions]
@@ -659,7 +653,7 @@ def _weights(model: FashionNet) -> bytes:
     return float_bytes(torch.cat([value.flatten() for value in model.state_dict().values()]))
 
 
-def _network_content(model: FashionNet, items: int = 20) -> dict[str, Any]:
+def _network_content(model: FashionNet, items: int) -> dict[str, Any]:
     """What the page needs: the network, and some items of each class."""
     if not isinstance(model, FashionNet):
         raise ValueError(f"model must be a FashionNet, not {type(model).__name__}")

@@ -51,9 +51,9 @@ def _conv_block(in_channels: int, out_channels: int, pool: int = 1) -> list[nn.M
 class Muon(torch.optim.Optimizer):
     """The optimiser of lesson 4's recipe: for filters, momentum whose direction is made orthogonal at each step.
 
-    So a filter bank changes in all its directions alike, not mostly along the few in which gradients are large; and
-    its norm stays what it is. All else, the first layer and what is no filter, goes by SGD with Nesterov momentum and
-    weight decay. Source: Jordan et al., Muon, 2024.
+    So a filter bank changes in all its directions alike, not mostly along the few in which gradients are large; before
+    each step its norm is set to the root of the number of filters. All else, the first layer and what is no filter,
+    goes by SGD with Nesterov momentum and weight decay. Source: Jordan et al., Muon, 2024.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -80,14 +80,15 @@ class Muon(torch.optim.Optimizer):
                 p.sub_(direction, alpha=group["lr"])
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About the nearest matrix with orthogonal rows or columns ``(M, N)``: its singular values are 0.7 to 1.2.
+def orthogonal(matrix: Tensor) -> Tensor:
+    """About the nearest matrix with orthonormal rows or columns ``(M, N)``: its singular values are 0.7 to 1.2.
 
-    Each step applies an odd polynomial to the singular values that lifts small ones fast; no decomposition is needed.
+    By Newton–Schulz iteration: each step applies an odd polynomial to the singular values that lifts small ones fast;
+    no decomposition is needed.
     """
     x = matrix.bfloat16() / (matrix.norm() + 1e-7)
     x = x.T if len(x) > x.shape[1] else x
-    for _ in range(steps):
+    for _ in range(5):
         square = x @ x.T
         x = 3.4445 * x + (2.0315 * square @ square - 4.7750 * square) @ x
     return (x.T if x.shape != matrix.shape else x).to(matrix.dtype)
@@ -156,16 +157,15 @@ EXTENT = (-4.0, 4.5, -2.2, 2.2)  # of the maps: smallest x, largest x, smallest 
 LEVELS = (0.02, 0.1, 0.2, 0.29, 0.33, 0.5, 1, 2, 4, 8, 16, 32)  # the losses of their contour lines
 
 
-def descent_paths(surface: Callable[[Tensor], Tensor], paths: Mapping[str, Tensor], columns: int = 2) -> Figure:
+def descent_paths(surface: Callable[[Tensor], Tensor], paths: Mapping[str, Tensor]) -> Figure:
     """Paths down a surface, each on its own map of contour lines, a dot for each step.
 
     Args:
         surface: maps ``(…, 2)`` to heights ``(…)``.
         paths: by name, each ``(steps + 1, 2)`` of x and y; they begin at a square and end at a star.
-        columns: maps in a row.
     """
     left, right, bottom, top = EXTENT
-    figure, axes = axes_grid(len(paths), columns, size=4.2, aspect=(top - bottom) / (right - left))
+    figure, axes = axes_grid(len(paths), 2, size=4.2, aspect=(top - bottom) / (right - left))
     xs, ys = torch.linspace(left, right, 200), torch.linspace(bottom, top, 120)
     heights = surface(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1))
     for ax, (name, path) in zip(axes, paths.items(), strict=True):

@@ -13,7 +13,7 @@ const BROAD = 404, PHOTO = 256, SMALL = 192; // pixels: contact sheet and photo 
 
 function channelExplorer({ root, content, model, soon, tell }) {
   add(root, "style", {}, CHANNEL_STYLE);
-  const { side, photos } = content, python = kernelOf(model), cache = new Map();
+  const { side, photos } = content, python = kernelOf(model);
   const layers = content.layers.map((l) => ({ ...l, whites: floats(l.whites), patches: bytes(l.patches) }));
   const shown = photos.filter((photo) => photo.maps);
   const state = { photo: shown[0], layer: layers[3], order: ORDERS[0], chosen: { channel: 120 }, pointed: null, isOff: false };
@@ -56,11 +56,6 @@ function channelExplorer({ root, content, model, soon, tell }) {
   const madeContext = add(made, "canvas", { width: SMALL, height: SMALL, role: "img", "aria-label": "made to excite it" }).getContext("2d");
   const madeText = add(made, "span");
 
-  /** A file of Python's, decoded once. */
-  const once = (file) => {
-    if (!cache.has(file)) cache.set(file, decoded(file));
-    return cache.get(file);
-  };
   const unit = () => state.pointed ?? state.chosen;
   const shareAt = ({ channel, row, column }) => shares[(channel * state.layer.rows + row) * state.layer.rows + column];
 
@@ -69,12 +64,12 @@ function channelExplorer({ root, content, model, soon, tell }) {
     Object.assign(state, change);
     shares = null; // those of another layer or photo are not to be drawn
     const mine = ++turn, { layer } = state, files = [state.photo.maps[layers.indexOf(layer)], ...photos.map((p) => p.file)];
-    const [maps, ...loaded] = await Promise.all(files.map(once)), atlas = layer.atlas && (await once(layer.atlas));
+    const [maps, ...loaded] = await Promise.all(files.map(decoded)), atlas = layer.atlas && (await decoded(layer.atlas));
     if (mine !== turn) return; // something else was chosen meanwhile
     [bitmaps, tiles] = [loaded, atlas];
     shares = sharesOf(maps, layer);
     const size = layer.rows * layer.rows, of = (channel) => shares.subarray(channel * size, (channel + 1) * size);
-    const values = [() => 0, (channel) => sum(of(channel)), (channel) => shareAt(unitAt(channel, mark))];
+    const values = [() => 0, (channel) => of(channel).reduce((a, b) => a + b), (channel) => shareAt(unitAt(channel, mark))];
     order = ordered(layer.channels, values[ORDERS.indexOf(state.order)]);
     orderChoice.value = state.order;
     const channel = "order" in change || !state.chosen ? order[0] : state.chosen.channel;
@@ -125,9 +120,8 @@ function channelExplorer({ root, content, model, soon, tell }) {
     renew({ order: ORDERS[2] });
   }
 
-  /** Show the photo that a patch is from, if its maps are here. */
+  /** Show the photo that a patch is from. */
   function visit(patch) {
-    if (!photos[patch.photo].maps) return;
     photoChoice.value = photos[patch.photo].name;
     renew({ photo: photos[patch.photo] });
   }

@@ -1,7 +1,6 @@
 """Lesson 5, what the layers see: the checks of its exercises, its photographs, and its explorer."""
 
 import importlib.util
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
@@ -21,7 +19,7 @@ from helpers.arguments import check_whole
 from helpers.features import Patch
 from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare, own_random_state
-from helpers.lessons.explore import Explorer, float_bytes, image_file
+from helpers.lessons.explore import Explorer, float_bytes, image_file, side_by_side
 from helpers.plotting import image_grid
 
 
@@ -405,7 +403,7 @@ def channel_explorer(image: images.Source | None = None) -> ChannelExplorer:
     own = {"yours": images.read(image, SIZE)} if image is not None else {}
     pool = {name: images.square(photo) for name, photo in (own | photographs()).items()}
     shown = [*own, *PHOTOS]
-    pool = {name: pool[name] for name in [*shown, *(name for name in pool if name not in shown)]}
+    pool = {name: pool[name] for name in shown} | pool
     model, batch = pretrained.load(), torch.stack(list(pool.values()))
     maps = features.activations(model, batch, list(LAYERS))
     layers = [_layer_content(model, number, layer, maps[layer]) for number, layer in enumerate(LAYERS, start=1)]
@@ -460,13 +458,7 @@ def _fields_content(model: nn.Module, layer: str, rows: int, count: int) -> dict
 
 def _atlas_file(layer: str, across: int) -> bytes:
     """The images of the atlas of a layer, small and side by side."""
-    return image_file(_side_by_side(images.resized(atlas.sheet(layer), (LAYERS[layer].tile,) * 2), across), 10)
-
-
-def _side_by_side(tiles: Tensor, across: int) -> Tensor:
-    """Images ``(N, C, h, w)`` in rows of ``across``, ``(C, H, W)``, black where the last row is not full."""
-    full = pad(tiles, (0, 0, 0, 0, 0, 0, 0, -len(tiles) % across))
-    return full.unflatten(0, (-1, across)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    return image_file(side_by_side(images.resized(atlas.sheet(layer), (LAYERS[layer].tile,) * 2), across), 10)
 
 
 def _photo_content(
@@ -478,18 +470,11 @@ def _photo_content(
         whites = torch.from_numpy(np.frombuffer(said["whites"], dtype="<f4").copy()).clamp(min=1e-6)
         shares = maps[layer][:, said["first"] :: said["step"], said["first"] :: said["step"]] / whites[:, None, None]
         levels = (shares.clamp(0, 1) * LAYERS[layer].levels).round() / LAYERS[layer].levels
-        files_of_maps.append(_exact_file(_side_by_side(levels[:, None], said["across"])))
+        files_of_maps.append(image_file(side_by_side(levels[:, None], said["across"]), lossless=True))
         brightest = levels.sum(dim=(1, 2)).topk(RECORDED).indices.tolist()
         channels = brightest + [channel for channel in NAMED.get(layer, ()) if channel not in brightest]
         off.append(_switched_off(model, layer, maps[layer], top, channels))
     return {"maps": files_of_maps, "classes": [pretrained.CLASSES[i] for i in top.tolist()], "off": off}
-
-
-def _exact_file(gray: Tensor) -> bytes:
-    """Values ``(1, H, W)`` in [0, 1] as a WebP file that keeps all of them to 1/255."""
-    file = io.BytesIO()
-    Image.fromarray((gray[0] * 255).round().to(torch.uint8).numpy()).save(file, "webp", lossless=True, method=4)
-    return file.getvalue()
 
 
 def _top_five(model: nn.Module, photos: Tensor) -> tuple[Tensor, Tensor]:

@@ -140,17 +140,15 @@ function mapExplorer({ root, content, soon, tell }) {
     canvas.style.width = `${size}px`;
     canvas.style.background = "#000";
     return (i) => {
-      const context = canvas.getContext("2d");
-      drawItem(context, sheet, i, 2 * SIDE, 2 * SIDE, 4 * SIDE);
+      drawItem(canvas.getContext("2d"), sheet, i, 2 * SIDE, 2 * SIDE, 4 * SIDE);
       canvas.setAttribute("aria-label", `item ${counted(i)}, ${classes[labels[i]]}`);
     };
   }
 
   /** The neighbours in a space as buttons. */
   function list(space, colour) {
-    const column = add(about, "div", { className: "xp-column xp-rule" });
+    const column = titledColumn(about, `nearest in ${space}`, "xp-column xp-rule");
     column.style.borderLeftColor = colour;
-    add(column, "span", { className: "xp-title" }, `nearest in ${space}`);
     const row = add(column, "div", { className: "xp-items" });
     const parts = Array.from({ length: data.across }, (_, n) => {
       const one = button(row, "", () => hold(neighbours(space, shown)[n]));

@@ -18,7 +18,7 @@ from helpers import arguments, features, files
 from helpers.data import CLASSES, fashion_mnist
 from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare
-from helpers.lessons.explore import Explorer, image_file
+from helpers.lessons.explore import Explorer, image_file, side_by_side
 from helpers.models import trained_fashion_net
 from helpers.plotting import axes_grid
 
@@ -347,7 +347,7 @@ def map_explorer(item: int | None = None) -> MapExplorer:
         "labels": labels.byte().numpy().tobytes(),
         "guesses": guesses.byte().numpy().tobytes(),
         "sure": (100 * sure).round().byte().numpy().tobytes(),
-        "sheet": image_file(item_sheet(images), quality=35),
+        "sheet": image_file(side_by_side(images, SHEET_ACROSS), quality=35),
         "places": {name: places.astype("<u2").tobytes() for name, places in _kept_maps().items()},
         "near": {space: _uint16(order[:, :NEAR]) for space, order in orders.items()},
         "sums": {a: _uint16(ranks_elsewhere(orders[a], orders[b])) for a, b in (SPACES, SPACES[::-1])},
@@ -385,13 +385,6 @@ def share_kept(vectors: Tensor, places: Tensor, k: int = 10) -> float:
     """The share of the k nearest neighbours of vectors ``(N, D)`` that are among the k nearest on a map ``(N, 2)``."""
     before, after = (_nearest(points.double(), k) for points in (vectors, places))
     return (before[:, :, None] == after[:, None, :]).any(dim=2).double().mean().item()
-
-
-def item_sheet(images: Tensor) -> Tensor:
-    """Items ``(N, 1, 28, 28)`` side by side in rows, as lesson_06.js cuts them out again, ``(1, H, W)``."""
-    rows = -(-len(images) // SHEET_ACROSS)
-    padded = pad(images[:, 0], (0, 0, 0, 0, 0, rows * SHEET_ACROSS - len(images)))
-    return padded.view(rows, SHEET_ACROSS, 28, 28).transpose(1, 2).reshape(1, rows * 28, SHEET_ACROSS * 28)
 
 
 def _kept_maps() -> dict[str, np.ndarray]:

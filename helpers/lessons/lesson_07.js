@@ -217,11 +217,10 @@ function attributionExplorer({ root, content, model, soon, tell }) {
       const { scores } = await kernel.ask({ photo: name, of: classes[0].name, choices: pair });
       if (state.bits !== bits || settings.photo !== name) return;
       state.result = { ranks: null, cam, mine: scores[0], its: scores[1] };
-      drawBoard();
     } catch (error) {
       state.warning = error.message;
-      drawBoard();
     }
+    drawBoard();
   }
 
   const drawBoard = soon(() => {

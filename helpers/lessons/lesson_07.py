@@ -5,7 +5,6 @@ import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
 from helpers import arguments, attribution, images, pretrained
+from helpers.files import DATA
 from helpers.hooks import inference
 from helpers.images import to_array
 from helpers.lessons.checking import Case, compare, normal
@@ -116,11 +116,10 @@ def heights_figure(heights: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     return figure
 
 
-def cat_and_cup(size: int = 224) -> Tensor:
-    """The cat with a small cup of coffee in the lower right corner (13 % of the area), ``(3, size, size)``."""
-    both = images.square(images.sample("chelsea"), size).clone()
-    top, side = round(size * 0.625), round(size * 80 / 224)
-    both[:, top : top + side, top : top + side] = images.square(images.sample("coffee"), side)
+def cat_and_cup() -> Tensor:
+    """The cat with a small cup of coffee in the lower right corner (13 % of the area), ``(3, 224, 224)``."""
+    both = images.square(images.sample("chelsea")).clone()
+    both[:, 140:220, 140:220] = images.square(images.sample("coffee"), 80)
     return both
 
 
@@ -344,7 +343,7 @@ def check_sign_step(answer: Callable) -> None:
 
 LAYER = "features.12"
 PATCHES = (16, 32, 56, 112)
-RECORD = Path(__file__).resolve().parents[2] / "data" / "attribution" / "recorded.npz"
+RECORD = DATA / "attribution" / "recorded.npz"
 
 # The maps of the explorer: how each is computed at the image's size, and how many pixels a side make one of its cells.
 METHODS: dict[str, tuple[Callable[[nn.Module, Tensor, int], Tensor], int]] = {
@@ -509,7 +508,7 @@ def attribution_explorer(photo: images.Source | None = None) -> AttributionExplo
             (``make attribution``).
     """
     with np.load(RECORD) as record:
-        recorded = {key: record[key] for key in record.files}
+        recorded = dict(record)
     photos = {name: sample_photo(name) for name in PHOTOS}
     shown = [_recorded_content(name, photos[name], recorded) for name in photos]
     if photo is not None:

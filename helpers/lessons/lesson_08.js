@@ -85,8 +85,7 @@ function dreamExplorer({ root, content, model, soon, tell }) {
 
   // The wall of all recorded dreams, and the large view
   const views = add(root, "div", { className: "xp-row" });
-  const wallColumn = add(views, "div", { className: "xp-column xp-wall" });
-  add(wallColumn, "span", { className: "xp-title" }, `all dreams of ${content.recorded}: layers, octaves, strengths`);
+  const wallColumn = titledColumn(views, `all dreams of ${content.recorded}: layers, octaves, strengths`, "xp-column xp-wall");
   const heads = add(wallColumn, "div", { className: "xp-heads" });
   heads.style.gridTemplateColumns = `repeat(${across}, 1fr)`;
   content.octaves.forEach((count) => {

@@ -15,30 +15,28 @@ from IPython.display import Image, display
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, normalize
 
-from helpers import arguments, dream, files, images, pretrained
+from helpers import dream, files, images, pretrained
 from helpers.hooks import inference, run_to
 from helpers.images import to_array
 from helpers.lessons.checking import Case, compare, normal
 from helpers.lessons.explore import Explorer, image_file
 
-FLIGHT_WIDTH = 560  # pixels in the page, whatever the frames have: what is small does not move one
+FLIGHT_WIDTH = 560  # pixels in the page, whatever the frames have: a flight wants to be large
 
 
-def show_animation(frames: Sequence[Tensor], alt: str, milliseconds: int = 80) -> None:
+def show_animation(frames: Sequence[Tensor], alt: str) -> None:
     """Play images ``(3, H, W)`` of one size in the notebook, over and over, :data:`FLIGHT_WIDTH` pixels wide.
 
     Args:
         frames: the images.
         alt: what is seen, in words.
-        milliseconds: for each frame.
     """
     sizes = {tuple(frame.shape) for frame in frames}
     if len(sizes) != 1:
         raise ValueError(f"frames must be one or more images of one size, not of {sorted(sizes) or 'none'}")
-    arguments.check_whole(1, milliseconds=milliseconds)
     first, *rest = (PIL.Image.fromarray((255 * to_array(frame)).round().astype(np.uint8)) for frame in frames)
     file = io.BytesIO()
-    first.save(file, "webp", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=30, method=4)
+    first.save(file, "webp", save_all=True, append_images=rest, duration=80, loop=0, quality=30, method=4)
     display(Image(file.getvalue(), format="webp", alt=alt, width=FLIGHT_WIDTH))
 
 
@@ -270,7 +268,7 @@ def check_dream(answer: Callable) -> None:
 
 
 def score(model: nn.Module, image: Tensor) -> float:
-    """The score to beat: the smallest activation of a channel, when the image ``(3, H, W)`` is turned by −5, 0, 5°."""
+    """The score to beat: a channel's mean activation, the smallest for the image ``(3, H, W)`` turned by −5, 0, 5°."""
     from torchvision.transforms.functional import InterpolationMode, rotate
 
     if not (isinstance(image, Tensor) and image.ndim == 3 and 0 <= image.min() <= image.max() <= 1):

@@ -22,13 +22,10 @@ const percent = (v) => (v >= 0.995 ? "over 99 %" : v < 0.005 ? "under 1 %" : `${
 /** A style as it is written: names of files have no spaces. */
 const spoken = (style) => style.replace("_", " ");
 
-/** The weighted sum that a run makes small. @param {Snapshot} snapshot */
-const totalOf = (weight, { content, style, variation }) => content + weight * style + variation;
-
 /** @param {Run} run @param {Snapshot} snapshot */
 function aboutPainting({ weight }, { step, size, content, style, variation, subject }, name) {
   const sum = `${brief(content)} + ${brief(weight)} · ${brief(style)} + ${brief(variation)}`;
-  const total = brief(totalOf(weight, { content, style, variation }));
+  const total = brief(content + weight * style + variation);
   return `Style weight ${brief(weight)}, ${step ? `step ${step}` : "before the first step"}, ${size[1]} × ${size[0]} pixels. ` +
     `Content loss ${brief(content)}, style loss ${brief(style)}; with weights and total variation ${sum} = ${total}. ` +
     `SqueezeNet took it for ${name} with ${percent(subject)}.`;
@@ -36,7 +33,7 @@ function aboutPainting({ weight }, { step, size, content, style, variation, subj
 
 // --- A chart to point at ----------------------------------------------------------------------------------------------
 
-/** Places on a logarithmic axis from ``low`` to ``high``: 1, 2, 5, 10 … */
+/** Places on a logarithmic axis from ``low`` to ``high``: 1, 3, 10, 30 … */
 function ticksBetween(low, high) {
   const all = Array.from({ length: 12 }, (_, i) => 10 ** (i - 6)).flatMap((power) => [power, 3 * power]);
   return all.filter((v) => v >= low && v <= high);
@@ -48,8 +45,7 @@ function ticksBetween(low, high) {
  * @returns {{draw: (points: {label: string, content: number, style: number}[], at: number) => void}}
  */
 function lossChart(parent, { label, axis, onPick }) {
-  const column = add(parent, "div", { className: "xp-column" });
-  add(column, "span", { className: "xp-title" }, label);
+  const column = titledColumn(parent, label);
   const { width, height, left, right, top, bottom } = CHART;
   const view = photoView(column, { label, width, height }), { canvas } = view;
   let count = 0, chosen = 0, kept = 0; // what is pointed at is shown; what is pressed, or chosen by a key, stays
@@ -137,7 +133,6 @@ function styleExplorer({ root, content, model, soon, tell }) {
   /** What can be looked at, by name: what was recorded, and what Python has painted since. @type {Map<string, Series>} */
   const all = new Map([[content.name, content.series]]);
   const state = { series: content.name, weight: content.weight, snapshot: Infinity, left: "photo" };
-  const files = new Map(); // decoded, by their DataViews
   let view, waiting = "", failed = "";
 
   const controls = add(root, "div", { className: "xp-row" });
@@ -181,11 +176,6 @@ function styleExplorer({ root, content, model, soon, tell }) {
     redraw();
   }
 
-  async function imageOf(file) {
-    if (!files.has(file)) files.set(file, decoded(file));
-    return files.get(file);
-  }
-
   const redraw = soon(async () => {
     const series = seriesNow(), run = runNow(), shown = run?.snapshots ?? [];
     const at = Math.min(state.snapshot, shown.length - 1), snapshot = shown[at];
@@ -197,7 +187,7 @@ function styleExplorer({ root, content, model, soon, tell }) {
     overSteps.draw(shown.map((each) => ({ label: String(each.step), ...each })), at);
     const missing = `Nothing is painted with a style weight of ${state.weight} yet: press “Paint”.`;
     note.textContent = [failed, waiting, run ? aboutPainting(run, snapshot, series.subject) : missing].filter(Boolean).join(" ");
-    const pair = await Promise.all([imageOf(series[state.left]), imageOf(snapshot?.image ?? series.photo)]);
+    const pair = await Promise.all([decoded(series[state.left]), decoded(snapshot?.image ?? series.photo)]);
     if (series === seriesNow() && run === runNow()) view.show(...pair);
     tell({ painting: state.series, weight: state.weight, step: snapshot?.step ?? null });
   });

@@ -48,11 +48,9 @@ function networkView({ root, content, soon, tell }) {
   let net = parameters(floats(content.weights)), result, pointed = null, tapped = null, counting = 0;
   const off = new Set();
 
-  const top = add(root, "div", { className: "xp-row" }), left = add(top, "div", { className: "xp-column xp-pad" });
-  add(left, "span", { className: "xp-title" }, "draw here");
+  const top = add(root, "div", { className: "xp-row" }), left = titledColumn(top, "draw here", "xp-column xp-pad");
   const drawing = drawingPad(left, content.classes, items, content.labels, () => compute());
-  const right = add(top, "div", { className: "xp-column xp-side" });
-  add(right, "span", { className: "xp-title" }, "what the network takes it for");
+  const right = titledColumn(top, "what the network takes it for", "xp-column xp-side");
   const probabilities = bars(right, content.classes);
   probabilities.rows.forEach(([name], c) => {
     Object.assign(name, { tabIndex: 0 }).setAttribute("role", "button");
@@ -64,8 +62,7 @@ function networkView({ root, content, soon, tell }) {
   const brief = add(root, "div", { className: "xp-brief" }); // the rest may be scrolled away by now
   const middle = add(root, "div", { className: "xp-row" }), sheets = {};
   for (const [layer, { text, rows, count, across, cell }] of Object.entries(LAYERS)) {
-    const column = add(middle, "div", { className: "xp-column" });
-    add(column, "span", { className: "xp-title" }, text);
+    const column = titledColumn(middle, text);
     const onPress = layer in { first: 0, second: 0 } ? ({ map }, event) => {
       const isFirstTap = event?.pointerType === "touch" && tapped !== `${layer} ${map}`; // which points, as a mouse does
       tapped = `${layer} ${map}`;
@@ -74,8 +71,7 @@ function networkView({ root, content, soon, tell }) {
     const onPoint = (place) => point({ layer, ...place });
     sheets[layer] = sheet(column, { label: text, count, rows, columns: rows, across, cell, onPoint, onPress });
   }
-  const last = add(middle, "div", { className: "xp-column" });
-  add(last, "span", { className: "xp-title" }, "64 hidden nodes");
+  const last = titledColumn(middle, "64 hidden nodes");
   sheets.hidden = sheet(last, { label: "64 hidden nodes", rows: 8, columns: 8, cell: 16,
     onPoint: ({ row, column }) => point({ layer: "hidden", map: 8 * row + column }) });
 

@@ -1,7 +1,12 @@
 // Photos in the page: image files from Python, a canvas to point at, a wipe between two images; and asking Python.
 
+const atHand = new WeakMap(); // what was decoded, by its file
+
 /** An image file from Python (WebP, JPEG, PNG) as something to draw. @param {DataView} file @returns {Promise<ImageBitmap>} */
-const decoded = (file) => createImageBitmap(new Blob([bytes(file)]));
+function decoded(file) {
+  if (!atHand.has(file)) atHand.set(file, createImageBitmap(new Blob([bytes(file)])));
+  return atHand.get(file);
+}
 
 /**
  * A canvas in a photo's own pixels. Pointer, touch and arrow keys point at one; a click, Enter or the space bar chooses it.

@@ -41,15 +41,3 @@ def test_a_still_is_what_the_explorer_looks_like(browser, draw, name):
     own = differences.pop(name)
     assert own < 0.02
     assert own < min(differences.values()) / 2
-
-
-def test_they_are_small():
-    assert all((explore.STILLS / f"{name}.webp").stat().st_size < 40_000 for name in NAMES)
-
-
-def test_without_its_still_an_explorer_says_what_to_do(monkeypatch, tmp_path):
-    explorer = latency.make("pooling")
-    assert f'<img alt="{explorer.still}"' in explorer.fragment()
-    monkeypatch.setattr(explore, "STILLS", tmp_path)
-    assert "<img" not in explorer.fragment()
-    assert "run the cell" in explorer.fragment()

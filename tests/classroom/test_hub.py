@@ -17,7 +17,7 @@ import yaml
 from classroom import accounts, hub, load, student_server
 from classroom.hub import Settings
 from classroom.load import Measured, Plan
-from classroom.load_student import Record, as_output, unpacked
+from classroom.load_student import Record, unpacked
 
 needs_jupyterhub = pytest.mark.skipif(
     importlib.util.find_spec("jupyterhub") is None, reason='JupyterHub comes with pip install -e ".[hub]"'
@@ -399,7 +399,6 @@ def test_messages_of_a_kernel_are_understood_with_buffers_and_without():
     head = struct.pack("!iii", 2, 12, 12 + len(packed))
     assert unpacked(packed.decode()) == unpacked(head + packed + b"\x00\xff") == message
     assert unpacked(struct.pack("!ii", 1, 8) + packed) == message
-    assert as_output(message) == {"output_type": "stream", "name": "stdout", "text": "äh"}
 
 
 def test_a_class_that_cannot_be_is_refused(capsys):

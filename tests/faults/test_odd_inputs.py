@@ -277,7 +277,6 @@ def test_under_inference_mode_all_works_and_goes_on_working(name):
         **{key: lambda model, x, make=make: make(model, x[0]) for key, make in MAKERS.items()},
         "maximize": lambda model, x: dream.maximize(model, "features.3", 0, size=(64, 64), steps=2, progress=False),
     }[name]
-    dream._colors.cache_clear()
     with torch.inference_mode():
         model, x = pretrained.load(), torch.rand(2, 3, 64, 64)
         call(model, x)

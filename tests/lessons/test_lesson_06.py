@@ -113,16 +113,6 @@ def test_equal_vectors_are_neighbours_of_each_other_and_not_of_themselves():
     assert order.tolist() == [[1, 2], [0, 2], [0, 1]]
 
 
-def test_the_sheet_has_each_item_at_its_place():
-    items = torch.rand(60, 1, 28, 28, generator=GENERATOR)
-    sheet = lesson_06.item_sheet(items)
-    assert sheet.shape == (1, 56, 28 * lesson_06.SHEET_ACROSS)
-    for i in (0, 54, 55, 59):
-        row, column = divmod(i, lesson_06.SHEET_ACROSS)
-        assert torch.equal(sheet[:, 28 * row : 28 * row + 28, 28 * column : 28 * column + 28], items[i])
-    assert not sheet[:, 28:, 28 * 5 :].any()
-
-
 def test_the_explorer_begins_with_the_item_that_is_asked_for():
     explorer = lesson_06.map_explorer(7)
     assert explorer.item == 7

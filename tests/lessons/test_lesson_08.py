@@ -146,7 +146,7 @@ def test_an_animation_plays_its_frames(monkeypatch):
     shown = []
     monkeypatch.setattr(lesson_08, "display", shown.append)
     frames = [torch.full((3, 20, 30), value) for value in (0.0, 0.5, 1.0)]
-    lesson_08.show_animation(frames, "from black to white", milliseconds=50)
+    lesson_08.show_animation(frames, "from black to white")
     with Image.open(io.BytesIO(shown[0].data)) as film:
         assert (film.n_frames, film.size, film.info["loop"]) == (3, (30, 20), 0)
         for i, grey in enumerate((0, 127, 255)):
