@@ -318,13 +318,13 @@ def maximize(
     shown = black.float().repeat(len(channels), 1, 1, 1) + 0.5
     with gradients(model), tqdm(total=steps, disable=not progress) as bar, suppress(KeyboardInterrupt):
         model = in_float32(model)
-        weights = _first_weights(basis, size, generator, len(channels)).to(black.device).requires_grad_()
-        optimizer = torch.optim.Adam([weights], lr=learning_rate)
+        coefficients = _first_coefficients(basis, size, generator, len(channels)).to(black.device).requires_grad_()
+        optimizer = torch.optim.Adam([coefficients], lr=learning_rate)
         for _ in range(steps):
-            image = _from_basis(weights, basis, size)
+            image = _from_basis(coefficients, basis, size)
             activation = _reached(model, layer, _transformed(image, transform, generator), channels, unit)
             value = activation - tv_weight * len(channels) * total_variation(image)
-            (weights.grad,) = torch.autograd.grad(-value, weights)
+            (coefficients.grad,) = torch.autograd.grad(-value, coefficients)
             optimizer.step()
             shown = image.detach()
             bar.update()
@@ -364,21 +364,21 @@ def _open_last_relus(output: Tensor) -> None:
             nodes += [following for following, _ in node.next_functions]
 
 
-def _first_weights(basis: str, size: tuple[int, int], generator: torch.Generator, count: int) -> Tensor:
+def _first_coefficients(basis: str, size: tuple[int, int], generator: torch.Generator, count: int) -> Tensor:
     shape = size if basis == "pixels" else (size[0], size[1] // 2 + 1, 2)
     noise = 0.01 * torch.randn((3, *shape), generator=generator, dtype=torch.float32)
     return torch.stack([noise] * count)  # the same for each
 
 
-def _from_basis(weights: Tensor, basis: str, size: tuple[int, int]) -> Tensor:
+def _from_basis(coefficients: Tensor, basis: str, size: tuple[int, int]) -> Tensor:
     """The images ``(N, 3, H, W)`` that the learned numbers stand for: their logits, along the colours of photos."""
     if basis == "fourier":
         # Each wave is weighted by one over its frequency, as photos have it; a frequency is at least one per image.
         down = torch.fft.fftfreq(size[0], dtype=torch.float32)[:, None]
         across = torch.fft.rfftfreq(size[1], dtype=torch.float32)
-        period = 1 / (down.square() + across.square()).sqrt().clamp(min=1 / max(size)).to(weights)
-        weights = torch.fft.irfft2(torch.view_as_complex(weights) * period, s=size, norm="ortho") / 4
-    return torch.einsum("cd,ndhw->nchw", _colors().to(weights), weights).sigmoid()
+        period = 1 / (down.square() + across.square()).sqrt().clamp(min=1 / max(size)).to(coefficients)
+        coefficients = torch.fft.irfft2(torch.view_as_complex(coefficients) * period, s=size, norm="ortho") / 4
+    return torch.einsum("cd,ndhw->nchw", _colors().to(coefficients), coefficients).sigmoid()
 
 
 def _colors() -> Tensor:

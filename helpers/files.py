@@ -184,7 +184,7 @@ def write_together(contents: Mapping[Path, bytes | Iterable[bytes]]) -> None:
         _remove_leftovers(path)
     ending = f"{os.getpid()}.{threading.get_ident()}"
     parts = {path: path.with_name(f".{path.name}.{ending}.part") for path in paths}
-    olds = {path: path.with_name(f".{path.name}.{ending}-old.part") for path in paths[1:] and paths}
+    olds = {path: path.with_name(f".{path.name}.{ending}-old.part") for path in (paths if len(paths) > 1 else [])}
     try:
         for (path, part), content in zip(parts.items(), contents.values(), strict=True):
             with part.open("wb") as file:

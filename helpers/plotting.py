@@ -71,7 +71,7 @@ def image_grid(
     """Images or maps side by side.
 
     Args:
-        images: each ``(3, H, W)`` in [0, 1], or ``(1, H, W)`` or ``(H, W)`` with any values.
+        images: each ``(3, H, W)`` or as an array ``(H, W, 3)`` in [0, 1], or ``(1, H, W)`` or ``(H, W)``, any values.
         titles: one for each image.
         columns: images in a row; by default all of them.
         cmap: the color map for images of one channel.

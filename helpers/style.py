@@ -171,7 +171,7 @@ def stylize(
         style: the image to paint like.
         content_layers, style_layers: by name how much each counts beside the others; by default those in
             :data:`helpers.pretrained.NETWORKS`.
-        content_weight, style_weight, tv_weight: of the three losses; one with 0 is left out, and its layers are not
+        content_weight, style_weight, tv_weight: of the three losses; with 0 for content or style its layers are not
             computed. Where there is a style, the content's is multiplied by the root of how strong the content's maps
             are beside the style's, so that pale photos are painted as well. In the total variation, chrominance
             counts :data:`CHROMA` times as much as light and dark.
