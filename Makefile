@@ -46,7 +46,7 @@ rehearsal: $(READY) ## install from build/offline where there is no network, and
 matrix: $(READY) ## run the suite, or TESTS="…", with the oldest and the newest packages and each PYTHONS="…"
 	$(BIN)/python -m benchmarks.matrix $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(TESTS),--tests $(TESTS))
 
-bench: data ## time the course's code beside what people would use instead (about 25 minutes)
+bench: data ## time the course's code beside what people would use instead (an hour on two cores)
 	@$(BIN)/pip install --quiet -e ".[bench]"
 	$(BIN)/python -m benchmarks
 
