@@ -323,7 +323,7 @@ def layer_figure(model: nn.Module, layer: str, channels: Sequence[int], crops: T
 
     What lies outside of a crop ``(3, H, W)`` is left white.
     """
-    lists = features.strongest_patches(model, crops, layer, channels, count, batch_size=16, progress=False)
+    lists = features.strongest_patches(model, crops, layer, channels, count, batch_size=4, progress=False)
     tiles, titles = list[Tensor](), list[str]()
     for channel, patches in zip(channels, lists, strict=True):
         side = max(max(patch.height, patch.width) for patch in patches)
