@@ -12,7 +12,7 @@ from helpers import data, devices, models, pretrained
 from helpers.lessons import course, progress
 
 GIGABYTE = 1e9
-LESSON_NEEDS = 1.7  # gigabytes, the largest peak of a lesson in data/benchmark_sharing.json
+LESSON_NEEDS = 1.7  # gigabytes: more than the largest peak of a lesson in data/benchmark_sharing.json
 NEEDED = {
     "Fashion-MNIST, 70,000 images of clothes": data.find,  # which fetches it
     "FashionNet, which lesson 3 builds": models.trained_fashion_net,
