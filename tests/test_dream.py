@@ -477,7 +477,11 @@ def test_the_default_precision_changes_nothing(network, photo):
     def run():
         made = dream.maximize(network, "features.3", 0, size=(24, 32), steps=2, **QUIET)
         pixels = dream.maximize(network, "features.3", 0, size=(24, 32), basis="pixels", steps=2, **QUIET)
-        return made, pixels, dream.deep_dream(network, photo, "features.3", octaves=2, steps=2, **QUIET)
+        dreams = [
+            dream.deep_dream(network, photo, "features.3", octaves=2, steps=2, photo_colors=colors, **QUIET)
+            for colors in (True, False)
+        ]
+        return made, pixels, *dreams
 
     expected = run()
     torch.set_default_dtype(torch.float64)
