@@ -41,7 +41,7 @@ def image(layer: str, channel: int) -> Tensor:
     return _decoded(FOLDER, layer)[channel].float() / 255
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)  # all sheets would keep 30 MB
 def _decoded(folder: Path, layer: str) -> Tensor:
     """All tiles of a sheet, ``(C, 3, s, s)`` in uint8."""
     with files.intact(f"the sheet of {layer} in {folder}, or its record", "git checkout data/atlas, or make atlas"):

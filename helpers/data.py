@@ -150,12 +150,14 @@ def _fault_of_file(path: Path) -> str | None:
     if not path.is_file():
         return f"{path.name} is missing"
     size = path.stat().st_size
-    return _fault(path.name, path.read_bytes()) if size <= MAX_BYTES else f"{path.name} is changed ({size:,} bytes)"
+    if size > MAX_BYTES:
+        return f"{path.name} is changed ({size:,} bytes)"
+    with path.open("rb") as file:
+        return _fault(path.name, size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _fault(name: str, content: bytes) -> str | None:
-    right = hashlib.sha256(content).hexdigest() == FILES[name]
-    return None if right else f"{name} is truncated or changed ({len(content):,} bytes)"
+def _fault(name: str, size: int, sha256: str) -> str | None:
+    return None if sha256 == FILES[name] else f"{name} is truncated or changed ({size:,} bytes)"
 
 
 def _fetch(raw: Path) -> None:
@@ -167,7 +169,7 @@ def _fetch(raw: Path) -> None:
             for name, packed in tqdm(source(), f"Fashion-MNIST (30 MB) from {label}", len(FILES), leave=False):
                 with gzip.open(io.BytesIO(packed)) as file:
                     content = file.read(MAX_BYTES)
-                if fault := _fault(name, content):
+                if fault := _fault(name, len(content), hashlib.sha256(content).hexdigest()):
                     raise OSError(fault)
                 _keep(raw / name, content)
         except DataUnavailable:  # what cannot be written is no fault of the source

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from importlib.metadata import distribution
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,9 +26,10 @@ MAX_BYTES = 100_000_000  # of an address
 
 
 def _of_sklearn(name: str) -> np.ndarray:
-    from sklearn.datasets import load_sample_image  # takes a second and 70 MB
-
-    return load_sample_image(name)
+    # As sklearn.datasets.load_sample_image, whose import takes a second and 70 MB.
+    path = distribution("scikit-learn").locate_file(f"sklearn/datasets/images/{name}")
+    with Image.open(str(path)) as image:
+        return np.asarray(image)
 
 
 # All of them lie in the wheels of scikit-image and scikit-learn: nothing is downloaded.

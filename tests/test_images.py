@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from helpers import images
 
@@ -18,6 +19,11 @@ def test_samples_are_images(name):
     assert image.shape[0] == 3
     assert image.min() >= 0
     assert 0.5 < image.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["china", "flower"])
+def test_photos_of_scikit_learn_are_read_without_it(name):
+    assert np.array_equal(images.SAMPLES[name](), load_sample_image(f"{name}.jpg"))
 
 
 def test_unknown_sample_names_the_known():

@@ -17,7 +17,6 @@ import torch
 import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, nll_loss, one_hot
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
@@ -30,22 +29,22 @@ from helpers.lessons import checking
 from helpers.lessons.checking import Case, compare, difference, drawn, report, run
 from helpers.lessons.explore import Explorer, float_bytes, grid, image_bytes
 from helpers.models import CHECKPOINT, FASHION_MEAN, FASHION_STD, FashionNet, trained_fashion_net
+from helpers.plotting import number_grid
 
 
 def confusion_table(confusion: Tensor, classes: Sequence[str]) -> Figure:
     """A confusion matrix ``(K, K)`` with its counts: row = true class, column = predicted class."""
     counts = confusion.numpy()
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    ax = figure.subplots()
-    # The colours show the mistakes: on a common scale the diagonal would drown them.
+    # The colors show the mistakes: on a common scale the diagonal would drown them.
     mistakes = counts - np.diag(np.diag(counts))
-    darkest = max(1, 1.5 * mistakes.max())
-    table = ConfusionMatrixDisplay(mistakes, display_labels=classes)
-    table.plot(ax=ax, cmap="Greys", xticks_rotation=45, colorbar=False, im_kw={"vmin": 0, "vmax": darkest})
-    for text, count in zip(table.text_.flat, mistakes.flat, strict=True):
-        text.set_color("white" if count > 0.6 * darkest else "black")
-    for i, count in enumerate(np.diag(counts)):
-        table.text_[i, i].set(text=str(count), fontweight="bold")
+    figure = number_grid([mistakes], cmap="Greys", vmin=0, vmax=max(1, 1.5 * mistakes.max()))
+    figure.set_size_inches(6, 5.6)
+    (ax,) = figure.axes
+    for text, (row, column) in zip(ax.texts, np.ndindex(*counts.shape), strict=True):
+        right = {"text": str(counts[row, row]), "fontweight": "bold"} if row == column else {}
+        text.set(fontsize=10, **right)
+    ax.set_xticks(range(len(classes)), classes, rotation=45)
+    ax.set_yticks(range(len(classes)), classes)
     ax.set(xlabel="predicted class", ylabel="true class")
     return figure
 
