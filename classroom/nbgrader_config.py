@@ -14,3 +14,5 @@ c.ClearSolutions.code_stub = {"python": "...  # your code here"}
 # an endless loop: it is interrupted, and gets no points.
 c.Execute.timeout = int(os.environ.get("NBGRADER_SECONDS", "120"))
 c.Execute.interrupt_on_timeout = True
+# And so long for its last words: by default 4, after which a busy machine's whole submission would stay without points.
+c.Execute.iopub_timeout = 60

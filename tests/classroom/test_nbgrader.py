@@ -18,7 +18,14 @@ from helpers.lessons import course
 
 LESSON, NOTEBOOK = "lesson_01", course.LESSONS[0].name
 SECONDS = 15  # for one cell
-LOOP = "def my_output_size(size, kernel_size, stride, padding):\n    while True:\n        pass"
+LOOP = """import time
+
+def my_output_size(size, kernel_size, stride, padding):
+    try:
+        while True:
+            pass
+    finally:
+        time.sleep(6)  # a busy server takes as long to say that it was interrupted"""
 BY_HEART = """def my_output_size(size, kernel_size, stride, padding):
     shown = {(5, 3, 1, 0): 3, (28, 3, 1, 1): 28, (7, 3, 2, 0): 3, (9, 4, 3, 0): 2}
     shown |= {(32, 5, 3, 2): 11, (10, 3, 2, 1): 5, (10, 2, 4, 0): 3, (3, 5, 1, 1): 1}
