@@ -2,6 +2,7 @@
 
 import glob
 import http.client
+import importlib.util
 import io
 import json
 import os
@@ -150,6 +151,18 @@ def read(path: Path, max_bytes: int) -> bytes:
 def _check_regular(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is no regular file")
+
+
+def in_package(package: str, path: str) -> Path:
+    """The place of a file of an installed package, found without running any of the package.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"the package {package} is not installed")
+    return Path(spec.origin).parent / path
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from importlib.metadata import distribution
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -27,8 +26,7 @@ MAX_BYTES = 100_000_000  # of an address
 
 def _of_sklearn(name: str) -> np.ndarray:
     # As sklearn.datasets.load_sample_image, whose import takes a second and 70 MB.
-    path = distribution("scikit-learn").locate_file(f"sklearn/datasets/images/{name}")
-    with Image.open(str(path)) as image:
+    with Image.open(files.in_package("sklearn", f"datasets/images/{name}")) as image:
         return np.asarray(image)
 
 

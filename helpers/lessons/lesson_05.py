@@ -1,9 +1,9 @@
 """Lesson 5, what the layers see: the checks of its exercises, its photographs, and its explorer."""
 
-import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -256,9 +256,9 @@ def photographs(source: str | Path | None = None, count: int = 200) -> dict[str,
 def _shipped() -> dict[str, Tensor]:
     found = {name: images.read(images.sample(name), SIZE) for name in images.SAMPLES}
     for package, of_package in SHIPPED.items():
-        spec = importlib.util.find_spec(package)  # finds it without running any of it
-        paths = {name: Path(spec.origin or "").parent / path for name, path in of_package.items()} if spec else {}
-        found |= {name: images.read(path, SIZE) for name, path in paths.items() if path.is_file()}
+        with suppress(ModuleNotFoundError):
+            paths = {name: files.in_package(package, path) for name, path in of_package.items()}
+            found |= {name: images.read(path, SIZE) for name, path in paths.items() if path.is_file()}
     return found
 
 
@@ -288,7 +288,8 @@ def crops_of(photos: Mapping[str, Tensor], across: int = 2) -> tuple[Tensor, lis
         the crops ``(N, 3, 224, 224)``, and for each the name of its photograph.
     """
     check_whole(1, 100, across=across)
-    crops, names = torch.empty(len(photos) * across**2, 3, CROP, CROP), list[str]()
+    crops = torch.empty(len(photos) * across**2, 3, CROP, CROP, dtype=torch.float32)
+    names = list[str]()
     for name, photo in photos.items():
         scale = across * CROP / min(photo.shape[1:])
         photo = images.resized(photo, [round(n * scale) for n in photo.shape[1:]]).clamp(0, 1)
