@@ -108,6 +108,11 @@ def test_crops_are_the_quarters_of_the_scaled_photos():
     large = images.resized(photos["high"], (600, 448)).clamp(0, 1)
     assert torch.equal(crops[7], large[:, 376:, 224:])
     assert len(lesson_05.crops_of(photos, 1)[0]) == 3
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert lesson_05.crops_of(photos)[0].dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_a_patch_alone_is_changed():
