@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -53,9 +52,9 @@ def test_the_kept_network_can_be_trained_again(script, tmp_path, capsys):
     assert record["epochs"] == 2
 
 
-def test_an_interrupt_leaves_the_kept_network_as_it_was(script, tmp_path):
+def test_an_interrupt_leaves_the_kept_network_as_it_was(script, monkeypatch, tmp_path):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
+    monkeypatch.setattr(script, "random_flip", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(SystemExit, match=r"Interrupted: fashion_net\.safetensors is as it was"):
         script.main(epochs=500)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -4,9 +4,12 @@ import functools
 import os
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from benchmarks import latency
+
+PATIENCE = 30_000  # ms: a busy machine may need more than the five seconds that are the default
+expect.set_options(timeout=PATIENCE)
 
 
 class Watched:
@@ -15,7 +18,7 @@ class Watched:
     def __init__(self, browser, *allowed, **options):
         self.allowed, self.requests, self.faults = allowed, [], []
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(30_000)
+        self.context.set_default_timeout(PATIENCE)
         self.context.route("**", self.let_pass_or_abort)
         self.page = self.context.new_page()
         self.page.on("websocket", lambda socket: self.requests.append(socket.url))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from waiting import drawn
 
 from benchmarks import latency
 from helpers import features, images, pretrained
@@ -102,6 +103,7 @@ def test_between_two_maps_the_nearer_one_is_meant(page):
 @pytest.mark.parametrize("name", ["coins", "chelsea"])
 def test_what_it_says_of_a_unit_is_what_the_network_gives(page, maps, layer, name):
     choose(page, photo=name, layer=f"layer {layer + 1}")
+    expect(page.get_by_text(f"{name}: a map of {ROWS[layer]} × {ROWS[layer]} units")).to_be_visible()
     expect(said(page)).to_contain_text(f"of layer {layer + 1}")
     grids = maps[name][LAYERS[layer]]
     count = len(grids)
@@ -204,6 +206,7 @@ def test_a_press_on_the_photo_puts_what_is_brightest_there_first(page, maps):
     for i in (0, 1, 30, 300):
         page.mouse.click(*thumbnail(page, i))
         page.mouse.move(*place)
+        drawn(page)
         expect(said(page)).to_contain_text("row 5, column 6:")
         text = said(page).text_content()
         shares.append(0 if "(about) 0" in text else numbers(text)[3])
@@ -214,6 +217,7 @@ def test_a_press_on_the_photo_puts_what_is_brightest_there_first(page, maps):
 def test_the_brightest_maps_come_first(page, maps):
     choose(page, order="brightest here first")
     expect(page.get_by_text("384 channels of layer 4 (features.9), brightest here first")).to_be_visible()
+    drawn(page)
     sums = (maps["coins"]["features.9"] * 31).round().sum(dim=(1, 2))
     channel = numbers(said(page).text_content())[0]
     assert sums[channel] > sums.max() - 3

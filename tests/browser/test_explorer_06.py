@@ -7,6 +7,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from waiting import drawn
 
 from benchmarks import latency
 from helpers import data
@@ -52,11 +53,6 @@ def place_of(page, item, name="pixels, t-SNE"):
     width, height = box["width"] - 2, box["height"] - 2
     unit = 0.92 * min(width, height)
     return box["x"] + 1 + width / 2 + unit * (x.item() - 0.5), box["y"] + 1 + height / 2 + unit * (y.item() - 0.5)
-
-
-def settled(page):
-    """Wait until what was asked for is drawn."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def pixels(page):
@@ -111,7 +107,7 @@ def test_neighbours_that_lie_under_the_item_are_seen(page_of, space, colour):
     page.get_by_role("button", name=space, exact=True).click()
     page.get_by_role("button", name="next disagreement").click()
     expect(note(page)).to_contain_text("disagreement number 1 of")
-    settled(page)
+    drawn(page)
     x, y = place_of(page, state(page)["item"], f"{space}, t-SNE")
     marks = page.locator(".xp-front")
     box = marks.bounding_box()
@@ -151,13 +147,13 @@ def test_wheel_drag_keys_and_buttons_move_the_map(page_of):
     page.mouse.down()
     page.mouse.move(x + 150, y + 80, steps=5)
     page.mouse.up()
-    settled(page)
+    drawn(page)
     zoomed = pixels(page)
     page.mouse.move(x + 150, y + 79)
     expect(note(page)).to_contain_text("Item 1,500, ")
     canvas(page).focus()
     page.keyboard.press("ArrowLeft")
-    settled(page)
+    drawn(page)
     assert pixels(page) != zoomed
     for key in ("+", "-", "ArrowRight", "0"):
         page.keyboard.press(key)
@@ -176,17 +172,17 @@ def test_a_map_that_was_moved_is_as_if_drawn_anew(page_of, dx, dy):
         page.get_by_role("button", name="zoom in").click()
     box = canvas(page).bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    settled(page)
+    drawn(page)
     page.mouse.move(x, y)
     page.mouse.down()
     for step in range(1, 5):
         page.mouse.move(x + step * dx / 4, y + step * dy / 4)
-        settled(page)
+        drawn(page)
     page.mouse.up()
     moved = levels(page)
     for colours in ("none", "by class"):
         page.get_by_role("combobox", name="colours").select_option(colours)
-        settled(page)
+        drawn(page)
     differences = (levels(page) - moved).abs()
     assert (differences > 8).double().mean() < 1e-4
     assert (moved > 0).double().mean() > 0.1  # there was something to see
@@ -242,7 +238,7 @@ def test_a_tap_and_two_fingers_do_as_much(page_of):
         points = [{"x": x + side * (20 + 12 * step), "y": y, "id": side + 1} for side in (-1, 1)]
         touch.send("Input.dispatchTouchEvent", {"type": "touchMove" if step else "touchStart", "touchPoints": points})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    settled(page)
+    drawn(page)
     assert pixels(page) != before
 
 
@@ -251,7 +247,7 @@ def test_colours_change_the_map(page_of, colours):
     page = opened(page_of)
     before = pixels(page)
     page.get_by_role("combobox", name="colours").select_option(colours)
-    settled(page)
+    drawn(page)
     assert pixels(page) != before
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from waiting import drawn
 
 from benchmarks import latency
 from helpers.lessons import lesson_08
@@ -48,7 +49,7 @@ def place(element, across, down):
 
 def pixels(page, element, spots):
     """Red, green and blue that are painted at some places, each given in shares of width and height."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    drawn(page)
     return element.evaluate(
         """(canvas, spots) => {
             const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
@@ -148,7 +149,7 @@ def test_the_flight_plays_stops_and_is_scrubbed(shown):
     page.get_by_role("button", name="play the flight").click()
     expect(note(page)).to_contain_text(re.compile(r"Frame ([5-9]|1\d|2\d) of 24"))  # a single one may pass unseen
     page.get_by_role("button", name="pause").click()
-    page.wait_for_timeout(100)  # for the last frame to be drawn
+    drawn(page)
     frame = note(page).inner_text()
     page.wait_for_timeout(300)
     assert note(page).inner_text() == frame

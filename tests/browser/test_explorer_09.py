@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect
+from waiting import drawn, soon
 
 from benchmarks import latency
 from helpers import images
@@ -43,6 +44,7 @@ def on_chart(i, count):
 
 
 def pixel(page, label, across, down=0.5):
+    drawn(page)
     return page.get_by_label(label).evaluate(
         """(canvas, [x, y]) => [...canvas.getContext("2d")
             .getImageData(Math.floor(x * canvas.width), Math.floor(y * canvas.height), 1, 1).data]""",
@@ -141,8 +143,7 @@ def test_the_line_between_photo_and_painting_follows_pointer_and_keys(page):
     assert pixel(page, WIPE, *place) == painted
     page.get_by_role("combobox", name="left of the line").select_option("style")
     page.mouse.move(*at(page, WIPE, 0.98))
-    settled(page)
-    assert pixel(page, WIPE, *place) != photo
+    assert soon(page, lambda: pixel(page, WIPE, *place) != photo)
 
 
 def test_the_probability_of_a_cat_is_said_and_falls(page):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from playwright.sync_api import expect
 from torch.nn.functional import avg_pool2d, conv2d, linear, max_pool2d, relu
+from waiting import drawn
 
 from benchmarks.latency import make
 from helpers import data
@@ -114,10 +115,12 @@ def test_the_sum_that_is_shown_is_the_value_of_the_response(page_of, size, setti
     sheet, note = page.get_by_label("response, "), page.locator(".xp-note")
     expect(sheet).to_have_attribute("aria-label", re.compile("response, {} × {};".format(*response.shape)))
     box = sheet.bounding_box()
+    drawn(page)
     said = note.text_content()
     for across, down in [(0.04, 0.04), (0.3, 0.6), (0.96, 0.96)]:
         page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
         expect(note).not_to_have_text(said)
+        drawn(page)
         said = note.text_content()
         row, column, shown = map(float, re.match(r"row (\d+), column (\d+): .* is (-?[\d.]+)$", said).groups())
         row, column = int(row), int(column)
@@ -162,7 +165,7 @@ def test_pooled_numbers_and_their_gradients_are_pytorchs(page_of, kind, function
     pooled = function(numbers[None, None], window, stride)[0, 0]
     pooled.sum().backward()
     board = page.get_by_label(f"{kind}, {len(pooled)} × {len(pooled)}").locator("xpath=..")
-    expect(board.locator("span").last).not_to_be_empty()
+    drawn(page)
     assert_written(board.locator("span"), pooled)
     assert_written(page.get_by_label("numbers to type over").locator("xpath=..").locator("small"), numbers.grad)
 
@@ -247,7 +250,7 @@ def test_accuracies_without_a_channel_are_pytorchs(page_of, net):
     page.get_by_label("16 maps of the first").click(position={"x": 56 + 20, "y": 20})
     page.get_by_label("32 maps of the second").click(position={"x": 2 * 48 + 20, "y": 20})
     summary = page.locator(".xp-note", has_text="Off: first layer, channel 1; second layer, channel 2.")
-    expect(summary).to_contain_text("test items.", timeout=30_000)
+    expect(summary).to_contain_text("test items.")
 
     def silence(channel):
         def hook(_layer, _input, output):

@@ -6,6 +6,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from waiting import drawn
 
 from benchmarks import latency
 
@@ -106,14 +107,14 @@ def brightness(page, label):
 def test_its_paper_is_that_of_the_page(page_of, name, label):
     light, dark = page_of(name), page_of(name, dark=True)
     for page in light, dark:
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        drawn(page)
     assert brightness(light, label) > 150
     assert brightness(dark, label) < 100
     light.evaluate("""() => {
         Object.assign(document.body.style, { background: "#111", color: "#ddd" });
         document.documentElement.dataset.theme = "dark";
-        return new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     }""")
+    drawn(light)
     assert brightness(light, label) == pytest.approx(brightness(dark, label), abs=2)
 
 
@@ -231,7 +232,7 @@ def test_above_the_maps_stands_what_a_channel_that_is_off_costs(page_of):
     box = maps.bounding_box()
     maps.click(position={"x": 0.88 * box["width"], "y": 0.12 * box["height"]})  # channel 3
     expect(brief).to_contain_text("Off: first layer, channel 3")
-    expect(brief).to_contain_text("Sandal loses most: ", timeout=20_000)
+    expect(brief).to_contain_text("Sandal loses most: ")
     page.get_by_role("button", name="clear").click()
     expect(brief).to_contain_text("The pad is empty, and the network must still name one of ten.")
 
@@ -281,7 +282,7 @@ def test_balls_are_dropped_and_roll(page_of, motion):
         ]  # both in one go: on a busy machine it may have ended
         if button.text_content() == "play":
             button.click()
-        expect(cursor).to_have_value("100", timeout=30_000)
+        expect(cursor).to_have_value("100")
     else:
         expect(cursor).to_have_value("100")
         expect(page.get_by_text("Adam: loss ")).to_contain_text("after 100 steps")

@@ -35,7 +35,7 @@ class TestABrokenServer:
         start = time.monotonic()
         with serving(answer) as url, pytest.raises(OSError, match=rf"^{url}cat\.png cannot be fetched: \w"):
             images.read(f"{url}cat.png")
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 30  # some go on for ever, and `silent` for 60
 
     def test_gives_no_fashion_mnist(self, answer, monkeypatch, tmp_path):
         monkeypatch.setenv(data.FOLDER_VARIABLE, str(tmp_path))

@@ -127,17 +127,21 @@ class TestAptGet:
             ("exit 100", "apt-get: exit status 100"),
             ("exit 0", "apt-get ended well, and left no package"),
             ("printf 'E: \\351tat\\n' >&2; exit 1", "apt-get: E: .tat"),
-            ("sleep 60 & sleep 60", "apt-get was stopped after 1 s"),
         ],
-        ids=["silent", "no package", "latin-1", "endless"],
+        ids=["silent", "no package", "latin-1"],
     )
-    def test_goes_wrong(self, body, words, script, monkeypatch):
-        monkeypatch.setattr(data, "APT_SECONDS", 1)
+    def test_goes_wrong(self, body, words, script):
         script(body)
-        start = time.monotonic()
         with pytest.raises(OSError, match=words):
             list(data.debian_mirror())
-        assert time.monotonic() - start < 10
+
+    def test_never_ends(self, script, monkeypatch):
+        monkeypatch.setattr(data, "APT_SECONDS", 1)
+        script("sleep 60 & sleep 60")
+        start = time.monotonic()
+        with pytest.raises(OSError, match="apt-get was stopped after 1 s"):
+            list(data.debian_mirror())
+        assert time.monotonic() - start < 30
 
 
 def hold(folder, seconds):
@@ -336,7 +340,7 @@ def within(seconds):
 @pytest.fixture
 def no_hang():
     before = signal.getsignal(signal.SIGALRM)
-    within(20)
+    within(60)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
