@@ -4,10 +4,11 @@ import json
 import time
 from dataclasses import asdict
 
+import nbformat
 import pytest
 import torch
 
-from benchmarks import timing
+from benchmarks import sharing, timing
 
 
 def filled(mebibytes):
@@ -28,6 +29,13 @@ def test_work_is_measured_in_a_process_of_its_own(capsys):
     assert 0.02 <= result.seconds < 1
     assert 60 < result.mebibytes < 100
     assert "sleep, a way: 0.0" in capsys.readouterr().out
+
+
+def test_a_lesson_is_not_said_to_hold_what_the_process_does_that_measures_it(tmp_path):
+    torch.ones(400 * 2**18)
+    cell = nbformat.v4.new_code_cell("kept = bytearray(100 * 2**20)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "lesson.ipynb")
+    assert 100 < sharing.peak_memory(tmp_path / "lesson.ipynb") < 300
 
 
 def test_the_first_call_does_not_count():
