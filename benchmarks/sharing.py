@@ -15,7 +15,7 @@ import nbformat
 import torch
 from nbclient import NotebookClient
 
-from benchmarks.timing import COURSE, keep
+from benchmarks.timing import COURSE, in_fresh_process, keep
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "data" / "benchmark_sharing.json"
@@ -28,8 +28,7 @@ def paint(steps):
     style.stylize(net, photo, painting, steps=steps, progress=False)
 paint(2)"""
 CELLS = ["paint(5)"] * 3
-# Not resource's ru_maxrss, which a new process takes over from the one that starts it.
-PEAK = "int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024"
+PEAK = "import resource; resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024"
 WAYS = {"PyTorch by itself": {"OMP_NUM_THREADS": str(torch.get_num_threads())}, COURSE: {}}
 
 
@@ -65,6 +64,10 @@ def seconds_at_once(readers: int, environment: dict[str, str]) -> float:
 
 def peak_memory(path: Path) -> int:
     """The most that the kernel of a lesson holds while it runs from top to bottom, in MiB."""
+    return in_fresh_process(_peak_memory, path)
+
+
+def _peak_memory(path: Path) -> int:
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(PEAK))
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()

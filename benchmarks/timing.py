@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -18,6 +19,7 @@ from helpers import files
 from helpers.devices import best_device
 
 COURSE = "the course"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,17 @@ def median_seconds(call: Callable[[], object], calls: int) -> float:
     return statistics.median(seconds[1:])
 
 
-def alone(task: str, way: str, prepare: Callable[..., Work], *arguments) -> Result:
-    """What ``prepare(*arguments)`` gives, called in a fresh process; what comes before that call is not measured."""
+def in_fresh_process(function: Callable[..., T], *arguments) -> T:
+    """What a function gives in a process of its own, which holds nothing yet."""
     context = multiprocessing.get_context("forkserver")  # a spawned process would begin with its parent's peak
     context.set_forkserver_preload([])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        result = pool.submit(_measured, task, way, prepare, *arguments).result()
+        return pool.submit(function, *arguments).result()
+
+
+def alone(task: str, way: str, prepare: Callable[..., Work], *arguments) -> Result:
+    """What ``prepare(*arguments)`` gives, called in a fresh process; what comes before that call is not measured."""
+    result = in_fresh_process(_measured, task, way, prepare, *arguments)
     print(f"{task}, {way}: {result.seconds:.3f} s, {result.mebibytes:.0f} MiB", flush=True)
     return result
 

@@ -32,10 +32,10 @@ def test_work_is_measured_in_a_process_of_its_own(capsys):
 
 
 def test_a_lesson_is_not_said_to_hold_what_the_process_does_that_measures_it(tmp_path):
-    torch.ones(400 * 2**18)
+    torch.ones(1000 * 2**18)
     cell = nbformat.v4.new_code_cell("kept = bytearray(100 * 2**20)")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "lesson.ipynb")
-    assert 100 < sharing.peak_memory(tmp_path / "lesson.ipynb") < 300
+    assert 100 < sharing.peak_memory(tmp_path / "lesson.ipynb") < 1000
 
 
 def test_the_first_call_does_not_count():
