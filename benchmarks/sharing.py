@@ -15,7 +15,7 @@ import nbformat
 import torch
 from nbclient import NotebookClient
 
-from benchmarks.timing import COURSE, in_fresh_process, keep
+from benchmarks.timing import COURSE, MEBIBYTE, in_fresh_process, keep
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "data" / "benchmark_sharing.json"
@@ -28,7 +28,7 @@ def paint(steps):
     style.stylize(net, photo, painting, steps=steps, progress=False)
 paint(2)"""
 CELLS = ["paint(5)"] * 3
-PEAK = "import resource; resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024"
+PEAK = f"import resource; resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // {MEBIBYTE}"
 WAYS = {"PyTorch by itself": {"OMP_NUM_THREADS": str(torch.get_num_threads())}, COURSE: {}}
 
 

@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from helpers import files
 from helpers.devices import best_device
 
 COURSE = "the course"
+MEBIBYTE = 2**20 if sys.platform == "darwin" else 2**10  # in what ru_maxrss counts: bytes on a Mac, else kibibytes
 T = TypeVar("T")
 
 
@@ -71,7 +73,7 @@ def _measured(task: str, way: str, prepare: Callable[..., Work], *arguments) -> 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, loss = work()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Result(task, way, seconds, (peak - before) / 1024, loss)
+    return Result(task, way, seconds, (peak - before) / MEBIBYTE, loss)
 
 
 def table(results: list[Result]) -> str:

@@ -116,14 +116,15 @@ SOURCES: dict[str, Callable[[], Iterator[tuple[str, bytes]]]] = {
 def find() -> Path:
     """The folder that holds a verified ``FashionMNIST/raw``, fetched first where it does not.
 
-    It is the one that the environment variable FASHION_MNIST_ROOT names, else ``data/`` of this checkout.
+    It is the one that the environment variable FASHION_MNIST_ROOT names, else ``data``; a relative one begins at this
+    checkout, whichever notebook asks.
 
     Raises:
         DataUnavailable: the folder cannot be read or written, or every source failed.
     """
-    root = Path(os.environ.get(FOLDER_VARIABLE) or Path(__file__).parents[1] / "data")
+    root = Path(os.environ.get(FOLDER_VARIABLE) or files.DATA)
     try:
-        root = root.expanduser().absolute()
+        root = files.DATA.parent / root.expanduser()
         if root.parts[-2:] == RAW.parts:
             root = root.parents[1]
         raw = root / RAW

@@ -62,8 +62,8 @@ def test_a_home_that_is_none(sources, monkeypatch):
 
 
 def test_a_relative_folder_and_raw_itself_are_understood(sources, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(data.FOLDER_VARIABLE, "here")
+    monkeypatch.setattr(files, "DATA", tmp_path / "data")
+    monkeypatch.setenv(data.FOLDER_VARIABLE, "here")  # wherever one is, as notebooks are in a folder of their own
     assert data.find() == tmp_path / "here"
     monkeypatch.setenv(data.FOLDER_VARIABLE, str(tmp_path / "here" / "FashionMNIST" / "raw"))
     assert data.find() == tmp_path / "here"
