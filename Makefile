@@ -25,12 +25,10 @@ test: data ## set up what is missing, and run every notebook and all tests
 	$(BIN)/pytest --numprocesses auto --dist loadfile # a notebook's cells stay on one worker
 
 book: $(READY) ## make the course a book in HTML: book/_build/html/index.html
-	@$(BIN)/pip install --quiet -e ".[book]"
 	@mkdir -p book/_build/source
 	$(BIN)/sphinx-build -q -W --keep-going -d book/_build/doctrees -c book book/_build/source book/_build/html
 
 epub: $(READY) ## the same as one EPUB file, in book/_build/epub
-	@$(BIN)/pip install --quiet -e ".[book]"
 	@mkdir -p book/_build/epub_source
 	$(BIN)/sphinx-build -q -W --keep-going -b epub -d book/_build/epub_doctrees -c book book/_build/epub_source book/_build/epub
 
@@ -52,7 +50,7 @@ bench: data ## time the course's code beside what people would use instead (an h
 
 load: data ## let simulated students run a lesson on a JupyterHub here: USERS=20 LESSON=1 (up to 12 minutes)
 	@$(BIN)/pip install --quiet -e ".[hub]"
-	$(BIN)/python -m classroom.load --users $(or $(USERS),20) --lesson $(or $(LESSON),1) --record data/benchmark_load.json
+	$(BIN)/python -m classroom.load --users $(or $(USERS),20) --lesson $(or $(LESSON),1) $(if $(RECORD),--record $(RECORD))
 
 ablation: data ## repeat the experiment of lesson 4 (about 20 minutes)
 	$(BIN)/python -m benchmarks.ablation

@@ -14,6 +14,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - before what an older Python does
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -192,7 +193,9 @@ def main() -> None:
         sys.exit("Python could not make the environment .venv. On Debian and Ubuntu: apt install python3-venv")
     except KeyboardInterrupt:
         sys.exit("Interrupted; what was fetched is kept, so try again.")
-    print(f"The course is set up. Open it: {environment.bin / 'jupyter'} lab notebooks")
+    command = [str(environment.bin / "jupyter"), "lab", str(ROOT / "notebooks")]  # whole: one may stand elsewhere
+    quoted = subprocess.list2cmdline(command) if platform.system() == "Windows" else shlex.join(command)
+    print(f"The course is set up. Open it: {quoted}")
 
 
 if __name__ == "__main__":

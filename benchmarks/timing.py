@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -68,6 +67,8 @@ def alone(task: str, way: str, prepare: Callable[..., Work], *arguments) -> Resu
 
 
 def _measured(task: str, way: str, prepare: Callable[..., Work], *arguments) -> Result:
+    import resource  # not on Windows, where what else is here is of use
+
     warnings.simplefilter("ignore")
     work = prepare(*arguments)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

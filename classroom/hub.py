@@ -57,6 +57,8 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     chosen = Settings(**given)  # type: ignore[arg-type]
     if not re.fullmatch(r"\d+(\.\d+)?[MG]", chosen.memory):
         raise ValueError(f"COURSE_MEMORY must be a number followed by M or G, such as 3G, not {chosen.memory!r}")
+    if chosen.image and "lessons" in given:
+        raise ValueError("COURSE_LESSONS has no effect with COURSE_IMAGE: the image hands out the notebooks in it")
     check_number(0.1, COURSE_PROCESSORS=chosen.processors)
     check_whole(1, COURSE_IDLE_MINUTES=chosen.idle_minutes)
     for name in ("port", "proxy_port", "hub_port"):

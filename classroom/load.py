@@ -2,7 +2,7 @@
 
 First one student alone runs a lesson, cell by cell, then a whole class does at once, with thinking times from a seed.
 In the middle the hub is killed and started again; one student comes while it is down. What they met is printed as a
-table, and with ``make load`` kept in ``data/benchmark_load.json``. Everything happens on the loopback interface, and
+table, and with ``--record``, or ``RECORD=…``, kept in a file. Everything happens on the loopback interface, and
 ends by itself.
 """
 

@@ -303,7 +303,7 @@ PS1 = """# Installs the course from this folder, without a network:
 $script = Join-Path $PSScriptRoot "install.py"
 foreach ($version in {pythons}) {{
     if (Get-Command py -ErrorAction SilentlyContinue) {{
-        py "-$version" -c "" 2>$null
+        py "-$version" -c pass 2>$null
         if ($LASTEXITCODE -eq 0) {{ py "-$version" $script @args; exit $LASTEXITCODE }}
     }}
 }}
@@ -314,12 +314,14 @@ TEXT = """A course on convolutional networks, to be installed without a network.
 
 Linux, macOS:  sh install.sh
 Windows:       powershell -ExecutionPolicy Bypass -File install.ps1
-Both take the name of a new folder; without one it is convnet-course in the home folder.
+Both take the name of a new folder; without one it is convnet-course in the home folder. At their end they print the
+command that opens the course.
 Needed: Python {versions}. Packed for {platforms}.
 
 From a web server: start one in this folder, such as  python3 -m http.server,  and on each machine
     curl -O http://TEACHER:8000/install.py
     python3 install.py --source http://TEACHER:8000/
+On Windows it is  curl.exe  in place of  curl,  and  py  in place of  python3.
 
 book/index.html is the course to be read without installing anything.
 editions/student and editions/teacher are the lessons for a class; the second has all solutions.

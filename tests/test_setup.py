@@ -16,6 +16,7 @@ import zipfile
 from contextlib import contextmanager, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -298,6 +299,15 @@ def test_pyproject_names_torch_as_the_set_up_expects():
     assert f"sys.version_info < ({wanted.removeprefix('>=').replace('.', ', ')})" in Path(
         setup_course.__file__
     ).read_text(encoding="utf-8")
+
+
+def test_what_is_printed_opens_the_course_from_any_folder(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(setup_course, "set_up", lambda *_: SimpleNamespace(bin=tmp_path / "two words"))
+    monkeypatch.setattr(sys, "argv", ["setup_course.py"])
+    setup_course.main()
+    said = capsys.readouterr().out
+    assert str(ROOT / "notebooks") in said
+    assert said.count('"' if os.name == "nt" else "'") == 2  # or a shell would take it for two
 
 
 def test_what_the_readme_says_for_windows_is_what_is_tested_there():

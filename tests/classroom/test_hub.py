@@ -51,6 +51,12 @@ def test_a_choice_that_cannot_be_is_named(variable, value):
         hub.settings({variable: value})
 
 
+def test_lessons_that_an_image_would_not_hand_out_are_refused():
+    assert hub.settings({"COURSE_IMAGE": "course:1"}).image == "course:1"
+    with pytest.raises(ValueError, match="COURSE_LESSONS has no effect with COURSE_IMAGE"):
+        hub.settings({"COURSE_IMAGE": "course:1", "COURSE_LESSONS": "/srv/lessons"})
+
+
 def test_a_class_has_students_and_teachers(tmp_path):
     (tmp_path / "class.txt").write_text("# autumn\nms-smith teacher\n\nana\nben # left-handed\nms-smith\n")
     assert hub.read_class(tmp_path / "class.txt") == ({"ana", "ben"}, {"ms-smith"})

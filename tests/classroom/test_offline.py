@@ -297,6 +297,7 @@ def test_the_scripts_find_a_python_that_is_packed_for(packed):
     script = (packed / "install.ps1").read_bytes()
     assert b"\r\n" in script
     assert b'install.py"' in script
+    assert b'""' not in script  # Windows' own PowerShell passes no empty argument on
     assert f'"{sys.version_info.major}.{sys.version_info.minor}"'.encode() in script
     done = subprocess.run(["/bin/sh", packed / "install.sh"], capture_output=True, text=True, env={"PATH": "/nowhere"})
     assert done.returncode
