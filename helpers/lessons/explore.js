@@ -20,6 +20,7 @@ function labelled(parent, text) {
   return label;
 }
 
+const DRAG = 4; // pixels from which a press is a drag; a hand that clicks trembles
 const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" }; // else JupyterLab takes the arrow keys to move among cells
 
 /** A choice among names. @returns {HTMLSelectElement} */
@@ -89,9 +90,16 @@ function numberGrid(parent, text, onChange) {
           change(event.deltaY < 0 ? 0.25 : -0.25);
         });
         input.addEventListener("blur", () => input.value === "" && change(0));
-        input.addEventListener("pointerdown", (event) => input.setPointerCapture(event.pointerId)); // keeps the drag
-        input.addEventListener("pointermove", (event) => {
-          if (event.buttons === 1 && event.pointerType === "mouse" && event.movementY) change(-event.movementY / 20);
+        let pulled = null; // pixels up and down since the press, if there was one here
+        input.addEventListener("pointerdown", (event) => {
+          input.setPointerCapture(event.pointerId); // keeps the drag
+          pulled = event.pointerType === "mouse" && event.button === 0 ? 0 : null;
+        });
+        input.addEventListener("lostpointercapture", () => { pulled = null; });
+        input.addEventListener("pointermove", ({ movementY }) => {
+          if (pulled === null || !movementY) return;
+          pulled += Math.abs(movementY);
+          if (pulled >= DRAG) change(-movementY / 20);
         });
       });
     },

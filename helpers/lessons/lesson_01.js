@@ -1,21 +1,23 @@
 // Lesson 1: a kernel over a photo. Point at the response, and see which pixels it was summed from.
 
-function kernelExplorer({ root, content, soon, tell }) {
+function kernelExplorer({ root, content, model, soon, tell }) {
   const names = content.photos.map((photo) => photo.name), presets = Object.keys(content.kernels);
-  const settings = { photo: names[0], size: 3, stride: 1, padding: 0, dilation: 1, relu: false, second: "none" };
-  let kernel = Float32Array.from(content.kernels[content.kernel]), input, response, above, sheets, detail, place = { row: 70, column: 60 };
+  const earlier = { kernel: content.kernels[content.kernel], size: 3, ...model.get("state") }; // before the page was opened anew
+  const settings = { photo: names[0], size: earlier.size, stride: 1, padding: 0, dilation: 1, relu: false, second: "none" };
+  let kernel = Float32Array.from(earlier.kernel), input, response, above, sheets, detail, place = { row: 70, column: 60 };
 
   let painted = null; // whether what is on the sheets is for a dark page; null where it is out of date
 
   const controls = add(root, "div", { className: "xp-row" });
   choice(controls, "photo", names, settings.photo, (name) => renew({ photo: name }));
-  const preset = choice(controls, "kernel", [...presets, "yours"], content.kernel, (name) => {
+  const isKernel = (name) => String(Float32Array.from(content.kernels[name])) === String(kernel);
+  const preset = choice(controls, "kernel", [...presets, "yours"], presets.find(isKernel) ?? "yours", (name) => {
     if (name === "yours") return;
     kernel = Float32Array.from(content.kernels[name]);
     renew({ size: 3 });
     numbers.set(3, [...kernel]);
   });
-  const size = choice(controls, "size", ["3", "5", "7"], "3", (n) => {
+  const size = choice(controls, "size", ["3", "5", "7"], String(settings.size), (n) => {
     resize(Number(n));
     renew({ size: Number(n) });
     numbers.set(settings.size, [...kernel]);
@@ -36,7 +38,7 @@ function kernelExplorer({ root, content, soon, tell }) {
     preset.value = "yours";
     renew({});
   });
-  numbers.set(3, [...kernel]);
+  numbers.set(settings.size, [...kernel]);
   const products = add(below, "div", { className: "xp-row" });
 
   /** The kernel in the middle of a larger one, or the middle of it. */

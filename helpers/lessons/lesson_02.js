@@ -111,6 +111,7 @@ function board(parent, { label, map: { rows, columns, values }, cell, onPoint, o
     const value = +values[i].toFixed(3), name = spot(i, columns);
     const input = add(place, "input", { type: "number", step: "any", tabIndex: -1, "aria-label": name, value });
     input.addEventListener("input", () => onEdit(i, Number(input.value)));
+    input.addEventListener("blur", () => { input.value ||= 0; }); // as which nothing counts
     input.addEventListener("pointermove", (event) => self.canvas.dispatchEvent(new PointerEvent("pointermove", event)));
     input.addEventListener("focus", () => { input.select(); onPoint(Object.assign(self.place, cellAt(i, columns))); });
     input.addEventListener("keydown", ({ key }) => key === "Enter" && self.canvas.focus());
@@ -132,11 +133,11 @@ function board(parent, { label, map: { rows, columns, values }, cell, onPoint, o
   return { draw, frame };
 }
 
-function poolingExplorer({ root, content, soon, tell }) {
+function poolingExplorer({ root, content, model, soon, tell }) {
   add(root, "style", {}, BOARD_STYLE);
   const photos = content.photos.map((photo) => photo.name), edges = Object.keys(content.filters);
   const settings = { on: content.on, photo: photos[0], edges: edges[0], kind: "maximum", window: 2, stride: 2 };
-  const numbers = Float32Array.from(content.numbers), side = Math.sqrt(numbers.length);
+  const numbers = Float32Array.from(model.get("state").numbers ?? content.numbers), side = Math.sqrt(numbers.length);
   let isGrid, input, pooled, unseen, boards, place;
   const controls = add(root, "div", { className: "xp-row" });
   const set = (name) => (value) => renew({ [name]: value });

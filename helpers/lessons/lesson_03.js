@@ -27,21 +27,21 @@ function curve(parent, text, top, form) {
 /** A recorded run plays; with a kernel, a new network trains. */
 function trainingExplorer(frame) {
   const { root, content, model } = frame;
-  const state = { at: content.run.length - 1, playing: false, rounds: content.run, live: false };
+  const state = { at: content.run.length - 1, rounds: content.run, timer: 0 };
   const controls = add(root, "div", { className: "xp-row" });
-  const play = toggle(controls, "play the recorded run", false, (on) => { state.playing = on; if (on) start(); });
+  const play = toggle(controls, "play the recorded run", false, (on) => (on ? start() : pause()));
   const scrub = slider(controls, "images seen", { min: 0, max: content.run.length - 1, value: state.at,
     form: (i) => (state.rounds[i] ? state.rounds[i].images.toLocaleString("en") : "") }, (i) => show(i));
-  let note;
+  let note, live = []; // live: the rounds that Python has trained
   if (!model.isStatic) {
-    const live = add(root, "div", { className: "xp-row" });
-    add(live, "span", { className: "xp-title" }, "with the kernel:");
+    const row = add(root, "div", { className: "xp-row" });
+    add(row, "span", { className: "xp-title" }, "with the kernel:");
     const rates = ["0.0001", "0.001", "0.01", "0.1"];
-    const rate = choice(live, "learning rate", rates, "0.001", () => ask("rate"));
+    const rate = choice(row, "learning rate", rates, "0.001", () => ask("rate"));
     const ask = (what) => model.send({ what, rate: Number(rate.value) });
-    button(live, "train", () => ask("train"));
-    button(live, "stop", () => ask("stop"));
-    button(live, "new network", () => ask("new"));
+    button(row, "train", () => ask("train"));
+    button(row, "stop", () => ask("stop"));
+    button(row, "new network", () => ask("new"));
     note = add(root, "div", { className: "xp-note", role: "status" });
   }
   const line = add(root, "div", { className: "xp-row" });
@@ -73,26 +73,34 @@ function trainingExplorer(frame) {
     view(values);
   }
 
+  function pause() {
+    clearTimeout(state.timer);
+    play.setAttribute("aria-pressed", "false");
+  }
+
   function start() {
-    if (state.at >= state.rounds.length - 1) state.at = -1;
+    if (state.rounds !== content.run || state.at >= content.run.length - 1) state.at = -1;
+    take(content.run);
     const next = () => {
-      if (!state.playing || !root.isConnected) return;
+      if (!root.isConnected) return;
       show(state.at + 1);
-      if (state.at < state.rounds.length - 1) return setTimeout(next, 700);
-      state.playing = false;
-      play.setAttribute("aria-pressed", "false");
+      state.at < content.run.length - 1 ? (state.timer = setTimeout(next, 700)) : pause();
     };
     next();
+  }
+
+  function take(rounds) {
+    state.rounds = rounds;
+    scrub.max = rounds.length - 1;
   }
 
   /** Python has trained another round, or begun anew. */
   model.on("change:round", () => {
     const round = model.get("round");
     note.textContent = round.error;
-    if (!state.live || round.images === 0) state.rounds = [];
-    state.live = true;
-    state.rounds.push(round);
-    scrub.max = state.rounds.length - 1;
+    pause();
+    take(round.images === 0 ? [round] : [...live, round]);
+    live = state.rounds;
     show(state.rounds.length - 1);
   });
   frame.soon(() => show(state.at))();

@@ -88,13 +88,14 @@ function shapes(sheet) {
 const drawItem = (context, image, i, x, y, size, side = SIDE) => context.drawImage(
   image, (i % ACROSS) * side, Math.floor(i / ACROSS) * side, side, side, x - size / 2, y - size / 2, size, size);
 
-function mapExplorer({ root, content, soon, tell }) {
+function mapExplorer({ root, content, model, soon, tell }) {
   const data = mapData(content), { count, labels, guesses, classes, places, order, rank, neighbours } = data;
   add(root, "style", {}, MAP_STYLE);
   const settings = { space: "pixels", map: "t-SNE", colouring: COLOURINGS[0] }, only = new Set();
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const now = Float32Array.from(places["pixels, t-SNE"]); // where each item is, also on the way
-  let from = now, began = 0, moving = false, shown = content.item ?? 0, fixed = content.item ?? -1, sheet = null, atlas = null;
+  const { item = content.item } = model.get("state"); // held before the page was opened anew
+  let from = now, began = 0, moving = false, shown = item ?? 0, fixed = item ?? -1, sheet = null, atlas = null;
   let steps = -1, described = -1; // how far through the disagreements; the item that the text is about
 
   const controls = add(root, "div", { className: "xp-row" });

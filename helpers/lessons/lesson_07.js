@@ -78,7 +78,8 @@ const figures = (v) => String(Math.abs(v) >= 0.1 ? v.toFixed(1) : +v.toPrecision
 
 function attributionExplorer({ root, content, model, soon, tell }) {
   const kernel = kernelOf(model), all = choices(CELLS * CELLS, content.most);
-  const settings = { photo: content.photos[0].name, class: "", method: "occlusion", patch: 56 };
+  const earlier = { photo: content.photos[0].name, kept: [], ...model.get("state") }; // before the page was opened anew
+  const settings = { photo: earlier.photo, class: "", method: "occlusion", patch: 56 };
   const photoOf = () => content.photos.find(({ name }) => name === settings.photo);
   const classOf = () => photoOf().classes.find(({ name }) => name === settings.class);
   const state = { place: null, cell: null, bits: 0, view: null, values: null, asked: null, shown: "", warning: "" };
@@ -146,8 +147,9 @@ function attributionExplorer({ root, content, model, soon, tell }) {
     note.textContent = place ? aboutPlace(place, values[at], map) : "Point at the map, or move on it with the arrow keys.";
   });
 
-  function aboutPlace({ x, y }, v, { limit }) {
-    const where = `Row ${y}, column ${x}`, beyond = Math.abs(v) > 0.999 * limit ? " or beyond" : "";
+  function aboutPlace({ x, y }, v, { rows, columns, limit }) {
+    const isCut = rows * columns > 5000; // as lesson_07.levels does with large maps
+    const where = `Row ${y}, column ${x}`, beyond = isCut && Math.abs(v) > 0.999 * limit ? " or beyond" : "";
     if (settings.method !== "occlusion") return `${where}: ${content.says[settings.method]}, ${figures(v)}${beyond}.`;
     const change = v < 0 ? `rises by ${figures(-v)}` : `falls by ${figures(v)}`;
     return `${where}: with a grey patch over it, the score of “${settings.class}” ${change} (mean of all such patches).`;
@@ -264,7 +266,7 @@ function attributionExplorer({ root, content, model, soon, tell }) {
     return `${scores} Of all ${count} such choices yours is number ${mine}, Grad-CAM's number ${its}.`;
   }
 
-  async function openPhoto(name, wanted) {
+  async function openPhoto(name, wanted, bits = 0) {
     settings.photo = name;
     const { file, blurred, classes } = photoOf();
     settings.class = wanted ?? classes[0].name;
@@ -274,10 +276,10 @@ function attributionExplorer({ root, content, model, soon, tell }) {
     const [image, smooth] = await Promise.all([decoded(file), decoded(blurred)]);
     if (settings.photo !== name) return;
     if (state.view !== name) Object.assign(state, { image, blurred: smooth, pale: paleGray(image), place: null, view: name });
-    if (!wanted) keep(0);
+    if (!wanted) keep(bits);
     openMap();
   }
-  openPhoto(settings.photo);
+  openPhoto(settings.photo, undefined, bitsOf(earlier.kept));
 }
 
 export default explorer({ attribution: attributionExplorer });

@@ -67,7 +67,7 @@ function dreamExplorer({ root, content, model, soon, tell }) {
   const kernel = kernelOf(model), { width, height, across } = content, down = content.layers.length;
   const settings = { photo: content.photos[0], layer: content.layer, octaves: 4, strength: content.strengths[1] };
   let kept = { ...settings }; // what was chosen, while the pointer only passes over others
-  const known = new Map(); // by the settings: tile and ratio
+  const known = new Map(), flights = new Map(); // asked of Python: promises of dreams and of flights
   let recorded, photo, dream, flight, flownInto = content.layer, place = { x: width / 2, y: height / 2 }, message = "";
 
   // Controls
@@ -133,20 +133,32 @@ function dreamExplorer({ root, content, model, soon, tell }) {
   const isFlying = () => fly.isRunning;
 
   async function takeOff() {
-    mode = "flight";
-    const isRecorded = settings.photo === content.recorded && settings.layer === content.layer;
+    const { photo: of, layer } = kept, isRecorded = of === content.recorded && layer === content.layer;
     if (!isRecorded) {
-      const { photo: of, layer } = settings;
       say("The kernel dreams the flight, frame by frame …");
+      play.disabled = true;
       try {
-        const { frames } = await kernel.ask({ flight: true, photo: of, layer }, 300);
-        flight = await Promise.all(frames.map(async (file) => whole(await decoded(file))));
+        flight = await once(flights, `${of}, ${layer}`, () => flown(of, layer));
         flownInto = layer;
         say("");
       } catch (error) { say(error.message); }
+      play.disabled = false;
     } else [flight, flownInto] = [recorded.flight, content.layer];
+    mode = "flight";
     fly.start();
     redraw();
+  }
+
+  async function flown(of, layer) {
+    const { frames } = await kernel.ask({ flight: true, photo: of, layer }, 300);
+    return Promise.all(frames.map(async (file) => whole(await decoded(file))));
+  }
+
+  /** What was promised under a key, or is from now on; what failed may be tried again. */
+  function once(promises, key, make) {
+    if (!promises.has(key)) promises.set(key, make());
+    promises.get(key).catch(() => promises.delete(key));
+    return promises.get(key);
   }
 
   function say(text) { message = text; redraw(); }
@@ -158,13 +170,14 @@ function dreamExplorer({ root, content, model, soon, tell }) {
       const { index } = wallAt(content, settings);
       return { photo: recorded.photo, tile: recorded.dreams[index], ratio: content.ratios[index] };
     }
-    if (!known.has(key)) {
-      say("The kernel dreams …");
-      const reply = await kernel.ask({ ...settings });
-      const [photo, tile] = (await Promise.all([reply.photo, reply.dream].map(decoded))).map(whole);
-      known.set(key, { photo, tile, ratio: reply.ratio });
-    }
-    return known.get(key);
+    say("The kernel dreams …");
+    return once(known, key, () => dreamt({ ...settings }));
+  }
+
+  async function dreamt(wanted) {
+    const reply = await kernel.ask(wanted);
+    const [photo, tile] = (await Promise.all([reply.photo, reply.dream].map(decoded))).map(whole);
+    return { photo, tile, ratio: reply.ratio };
   }
 
   async function renew(change, isKept = true) {
@@ -174,6 +187,7 @@ function dreamExplorer({ root, content, model, soon, tell }) {
       const { row, column } = wallAt(content, kept); // where the keyboard finds it
       Object.assign(wall.place, { x: (column + 0.5) * cell.width, y: (row + 0.5) * cell.height });
     }
+    if (!recorded) return; // nothing to show yet
     const wanted = JSON.stringify(settings);
     for (const [name, select] of Object.entries(selects)) select.value = String(settings[name]);
     if (isFlying()) fly.stop();

@@ -57,13 +57,14 @@ function lossChart(parent, { label, axis, onPick }) {
     onPick(next);
   };
   const point = (event) => {
+    if (chosen < 0 && event.type === "pointermove") return; // on the way to "Paint": what was chosen is none of these
     const { x } = placeOn(canvas, event, width, height);
     pick(Math.round(((x - left) / (width - left - right)) * (count - 1)));
   };
   canvas.addEventListener("pointerenter", () => { kept = chosen; });
   canvas.addEventListener("pointermove", point);
   canvas.addEventListener("pointerdown", (event) => { point(event); kept = chosen; });
-  canvas.addEventListener("pointerleave", () => pick(kept)); // on the way to the other chart, say
+  canvas.addEventListener("pointerleave", () => kept >= 0 && pick(kept)); // on the way to the other chart, say
   takeKeys(canvas, `${label}; arrow keys choose the next one`, ({ key }) => {
     const [direction] = ARROWS[key] ?? [0];
     if (!direction) return false;
@@ -123,7 +124,10 @@ async function shrunk(file, most) {
   const image = await createImageBitmap(file), scale = Math.min(1, most / Math.max(image.width, image.height));
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width: Math.max(1, Math.round(image.width * scale)), height: Math.max(1, Math.round(image.height * scale)) });
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#fff"; // under what is transparent, as in Python
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
   return canvas.toDataURL("image/jpeg", 0.92).split(",")[1];
 }
 
@@ -133,7 +137,7 @@ function styleExplorer({ root, content, model, soon, tell }) {
   /** What can be looked at, by name: what was recorded, and what Python has painted since. @type {Map<string, Series>} */
   const all = new Map([[content.name, content.series]]);
   const state = { series: content.name, weight: content.weight, snapshot: Infinity, left: "photo" };
-  let view, waiting = "", failed = "";
+  let view, waiting = "", failed = "", drawn = 0;
 
   const controls = add(root, "div", { className: "xp-row" });
   const set = (name) => (value) => { Object.assign(state, { [name]: value }); failed = ""; redraw(); };
@@ -187,8 +191,9 @@ function styleExplorer({ root, content, model, soon, tell }) {
     overSteps.draw(shown.map((each) => ({ label: String(each.step), ...each })), at);
     const missing = `Nothing is painted with a style weight of ${state.weight} yet: press “Paint”.`;
     note.textContent = [failed, waiting, run ? aboutPainting(run, snapshot, series.subject) : missing].filter(Boolean).join(" ");
+    const turn = ++drawn;
     const pair = await Promise.all([decoded(series[state.left]), decoded(snapshot?.image ?? series.photo)]);
-    if (series === seriesNow() && run === runNow()) view.show(...pair);
+    if (turn === drawn) view.show(...pair); // else something else was chosen meanwhile
     tell({ painting: state.series, weight: state.weight, step: snapshot?.step ?? null });
   });
 

@@ -43,9 +43,10 @@ const LAYERS = {
 };
 
 /** Everything about the network's inside; gives a function that puts other weights in. */
-function networkView({ root, content, soon, tell }) {
+function networkView({ root, content, model, soon, tell }) {
   const items = bytes(content.items), dark = () => isDark(root);
   let net = parameters(floats(content.weights)), result, pointed = null, tapped = null, counting = 0;
+  let whole, counted = ""; // the same drawing with all channels on; what the test items said, if they did
   const off = new Set();
 
   const top = add(root, "div", { className: "xp-row" }), left = titledColumn(top, "draw here", "xp-column xp-pad");
@@ -83,6 +84,7 @@ function networkView({ root, content, soon, tell }) {
   function compute() {
     if (pointed?.layer === "scores") pointed = null; // the winner may be another one now
     result = forward(net, drawing.image, content, off);
+    whole = off.size ? forward(net, drawing.image, content) : result;
     tell({ drawing: [...drawing.image], probabilities: [...result.probabilities] });
     redraw();
   }
@@ -115,8 +117,15 @@ function networkView({ root, content, soon, tell }) {
     note.textContent = EXPLAIN[layer](result, net, place, { why, sheets, dark: dark(), classes: content.classes });
     note.textContent += isOff;
     const isEmpty = drawing.image.every((v) => v === 0) ? "The pad is empty, and the network must still name one of ten. " : "";
+    if (off.size) offNote.textContent = aboutOff();
     const without = off.size ? ` ${offNote.textContent}` : "";
     brief.textContent = `${isEmpty}${content.classes[winner]} ${(100 * result.probabilities[winner]).toFixed(1)} %. ${layer === "scores" ? "" : note.textContent}${without}`;
+  }
+
+  function aboutOff() {
+    const names = [...off].map((key) => key.replace(" ", " layer, channel ")), winner = argmax(whole.scores);
+    const [before, now] = [whole, result].map(({ scores }) => scores[winner].toFixed(1));
+    return `Off: ${names.join("; ")}. ${content.classes[winner]}'s score for this drawing: ${before} to ${now}. ${counted}`;
   }
 
   function switchChannel(layer, map) {
@@ -128,10 +137,9 @@ function networkView({ root, content, soon, tell }) {
 
   /** Accuracy by class on the test items, with all channels and without those that are off; a few items at a time. */
   function count() {
-    const names = [...off].map((key) => key.replace(" ", " layer, channel ")), run = ++counting;
-    const whole = forward(net, drawing.image, content), winner = argmax(whole.scores);
-    const change = `${content.classes[winner]}'s score for this drawing: ${whole.scores[winner].toFixed(1)} to ${result.scores[winner].toFixed(1)}.`;
-    offNote.textContent = off.size ? `Off: ${names.join("; ")}. ${change} Counting …` : "All channels are on.";
+    const run = ++counting;
+    counted = "Counting …";
+    if (!off.size) offNote.textContent = "All channels are on.";
     const right = [new Set(), off].map(() => new Float32Array(CLASSES)), all = new Float32Array(CLASSES);
     let item = 0;
     const some = () => {
@@ -148,9 +156,9 @@ function networkView({ root, content, soon, tell }) {
     const show = () => {
       const share = right.map((counts) => counts.map((n, c) => n / all[c]));
       const lost = share[0].map((s, c) => s - share[1][c]), worst = argmax(lost);
-      offNote.textContent = !off.size ? "All channels are on." : `Off: ${names.join("; ")}. ${change} ` + (lost[worst] > 0
+      counted = lost[worst] > 0
         ? `${content.classes[worst]} loses most: ${(100 * share[0][worst]).toFixed(0)} % to ${(100 * share[1][worst]).toFixed(0)} % of ${all[worst]} test items.`
-        : "No class loses by it.");
+        : "No class loses by it.";
       redraw();
       accuracies.replaceChildren();
       if (!off.size) return;
@@ -163,10 +171,12 @@ function networkView({ root, content, soon, tell }) {
     off.size ? some() : show();
   }
 
-  drawing.load();
+  const { drawing: earlier } = model.get("state"); // from before the page was opened anew
+  earlier ? drawing.set(earlier) : drawing.load();
   return (values) => {
     net = parameters(values);
     compute();
+    if (off.size) count();
   };
 }
 

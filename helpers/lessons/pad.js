@@ -82,5 +82,5 @@ function drawingPad(parent, classes, items, labels, onChange) {
   };
   const chosen = choice(loaded, "item of the test set", classes, classes.at(-1), load);
   button(loaded, "another", () => load(chosen.value));
-  return { image, pad, load: () => load(chosen.value) };
+  return { image, pad, load: () => load(chosen.value), set: (values) => set(() => values) };
 }

@@ -1,7 +1,7 @@
 // A canvas to look into a square plane, from (0, 0) at the upper left to (1, 1): wheel, two fingers, + and − zoom;
 // dragging and arrow keys move. What is drawn, and what is pointed at, the lesson says.
 
-const MAX_ZOOM = 24, DRAG = 4; // pixels from which a press is a drag
+const MAX_ZOOM = 24;
 
 /**
  * @param {{label: string, onPoint: (x: number, y: number) => void, onPress: (x: number, y: number) => void,

@@ -41,28 +41,29 @@ function ask(parent, question, number) {
   const choices = question.type !== "numeric";
   // In alphabetical order, for in the JSON the right answer comes first.
   const answers = choices ? [...question.answers].sort((a, b) => (a.answer < b.answer ? -1 : 1)) : question.answers;
+  let input;
   if (choices) {
     answers.forEach(({ answer }, i) => {
       const label = add(fieldset, "label", { class: "qz-answer" });
-      add(label, "input", { type: "radio", name, value: i });
+      add(label, "input", { type: "radio", name, value: i, ...OWN_KEYS });
       add(label, "span", {}, answer);
     });
   } else {
-    add(add(fieldset, "label", {}, "Your number:"), "input", { type: "text", name, inputmode: "decimal", autocomplete: "off" });
+    input = add(add(fieldset, "label", {}, "Your number:"), "input", { type: "text", name, inputmode: "decimal", autocomplete: "off" });
   }
   add(form, "button", { type: "submit" }, "Check");
   const status = add(form, "p", { role: "status" });
 
   const chosen = () => {
     if (choices) return answers[form.querySelector("input:checked")?.value];
-    const value = typed(form.querySelector("input").value);
+    const value = typed(question.question.includes("percent") ? input.value.replace("%", "") : input.value);
     if (Number.isNaN(value)) return undefined;
     return answers.find((a) => a.type === "value" && a.value === value) ?? answers.find((a) => a.type === "default");
   };
   form.check = () => {
     const answer = chosen();
     form.className = answer?.correct ? "qz-right" : "";
-    const unanswered = choices ? "Choose an answer first." : "Type a number first.";
+    const unanswered = choices ? "Choose an answer first." : "Type a number first, such as 12 or 0.5.";
     status.textContent = answer ? `${answer.correct ? "✓" : "✗"} ${answer.feedback}` : unanswered;
     return answer && Boolean(answer.correct);
   };

@@ -87,6 +87,16 @@ def test_the_value_that_is_said_is_pythons(page_of, method, key):
     assert abs(said) == pytest.approx(abs(value), abs=0.051)
 
 
+def test_no_value_of_a_small_map_is_beyond_its_limit(page_of):
+    page = opened(page_of)
+    choose(page, "method", "Grad-CAM")
+    one = photo("chelsea")["classes"][0]["maps"]["Grad-CAM"]
+    levels = np.asarray(Image.open(io.BytesIO(one["file"])))[..., 0]
+    row, column = np.unravel_index(levels.argmax(), levels.shape)
+    page.mouse.move(*at(heat(page), (column + 0.5) / one["columns"], (row + 0.5) / one["rows"]))
+    expect(page.locator(".xp-note").first).to_contain_text(f"sum of the weighted maps, {one['limit']:.1f}.")
+
+
 def test_keys_move_over_the_map_and_a_covered_place_may_raise_the_score(page_of):
     page = opened(page_of)
     choose(page, "patch", "32")

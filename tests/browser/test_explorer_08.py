@@ -177,6 +177,25 @@ def test_without_a_kernel_another_layers_flight_is_refused_and_the_recorded_one_
     expect(page.get_by_text("the flight, dreamt by features.7")).to_be_visible()
 
 
+def test_who_chooses_before_the_images_are_there_is_shown_it_then(watch, tmp_path):
+    file = tmp_path / "slow.html"
+    file.write_text(latency.standalone([latency.make("dream")]))
+    watched = watch(file.as_uri())
+    page = watched.page
+    page.add_init_script(
+        "const own = createImageBitmap, held = new Promise((done) => { window.release = done; });"
+        "window.createImageBitmap = (...given) => held.then(() => own(...given));"
+    )
+    page.goto(file.as_uri())
+    page.get_by_role("combobox", name="layer").select_option("features.9")
+    page.mouse.move(*place(wall(page), 0.5, 0.5))
+    page.mouse.move(2, 2)
+    page.evaluate("window.release()")
+    expect(note(page)).to_contain_text("features.9, 4 octaves")
+    watched.context.close()
+    watched.check()
+
+
 @pytest.fixture
 def with_kernel(watch, tmp_path):
     """Opens the explorer with a kernel behind it: what the page asks is answered when ``reply`` is called."""
@@ -216,6 +235,10 @@ def test_with_a_kernel_another_photo_is_dreamt_once(with_kernel):
     photo = page.get_by_role("combobox", name="photo")
     photo.select_option("coffee")
     expect(note(page)).to_contain_text("The kernel dreams …")
+    page.mouse.move(*place(wall(page), 0.5, 0.5))  # on the way elsewhere
+    expect(page.get_by_text("chelsea: photo | dream")).to_be_visible()
+    page.mouse.move(*place(large(page), 0.5, 0.5))
+    expect(note(page)).to_contain_text("The kernel dreams …")
     ratio = reply()["ratio"]
     expect(note(page)).to_contain_text("features.7, 4 octaves, strength 0.015. One unit")
     expect(note(page)).to_contain_text(f"{ratio:.{int(ratio < 9.95)}f} times the photo's")
@@ -231,7 +254,15 @@ def test_with_a_kernel_another_layer_is_flown_into(with_kernel):
     page, reply = with_kernel
     page.get_by_role("combobox", name="layer").select_option("features.3")
     expect(note(page)).to_contain_text("features.3")
-    page.get_by_role("button", name="play the flight").click()
+    play = page.get_by_role("button", name=re.compile("play the flight|pause"))
+    play.click()
+    page.mouse.move(*place(large(page), 0.3, 0.3))  # while one waits
+    expect(play).to_be_disabled()
     assert len(reply()["frames"]) == lesson_08.FRAMES
     expect(note(page)).to_contain_text("of 24")
     expect(page.get_by_text("the flight, dreamt by features.3")).to_be_visible()
+    play.click()
+    expect(play).to_have_text("play the flight")
+    play.click()
+    expect(play).to_have_text("pause")
+    assert page.evaluate("window.sent.length") == 0  # it is there already

@@ -262,6 +262,11 @@ def test_python_is_asked_for_an_image_of_the_readers_own(with_python, tmp_path):
     page.get_by_role("slider", name="content to style").focus()
     page.keyboard.press("Home")
     says(page, f"Nothing is painted with a style weight of {RUNS[0]['weight']} yet")
+    page.mouse.move(*at(page, WEIGHTS, 0.4))  # on the way to "Paint"
+    page.mouse.move(*at(page, WEIGHTS, 0.6))
+    page.mouse.move(*at(page, WIPE, 0.5))
+    drawn(page)
+    says(page, f"Nothing is painted with a style weight of {RUNS[0]['weight']} yet")
     page.get_by_role("combobox", name="painting", exact=True).select_option(f"cat, {STYLE}")
     says(page, f"Style weight {RUNS[0]['weight']}, ")
 

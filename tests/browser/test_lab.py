@@ -26,6 +26,7 @@ CELLS = [
     "lesson_07.attribution_explorer()",
     "lesson_08.dream_explorer()",
     "lesson_09.style_explorer()",
+    "from helpers.lessons.quiz import quiz\nquiz(1)",
 ]
 EXPLORERS = ["kernel", "pooling", "network", "training", "descent", "channels", "map", "attribution", "dream", "style"]
 
@@ -111,6 +112,13 @@ def test_a_slider_takes_the_arrow_keys(page):
     page.keyboard.press("ArrowDown")
     expect(choice).to_have_value("average")
     choice.select_option("maximum")
+
+
+def test_a_quiz_takes_the_arrow_keys(page):
+    answers = page.locator(".qz").get_by_role("radio")
+    answers.nth(0).focus()
+    page.keyboard.press("ArrowDown")
+    expect(answers.nth(1)).to_be_checked()
 
 
 def test_what_is_typed_drawn_and_dropped_is_there_in_python(page):

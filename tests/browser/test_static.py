@@ -9,6 +9,9 @@ from playwright.sync_api import expect
 from waiting import drawn
 
 from benchmarks import latency
+from helpers.lessons.explore import module
+from helpers.lessons.quiz import quiz
+from helpers.models import FashionNet
 
 EXPLORERS = ["kernel", "pooling", "network", "training", "descent"]
 # The label of a sheet, a place on it (shares of width and height), and what is said of that place; a key, and then.
@@ -131,6 +134,10 @@ def test_a_kernel_is_typed_scrolled_dragged_and_chosen(page_of):
     page.mouse.wheel(0, -100)
     expect(number).to_have_value("-0.25")
     page.mouse.down()
+    page.mouse.move(*(v - 2 * i for i, v in enumerate(place(number, 0.5, 0.5))))
+    page.mouse.up()
+    expect(number).to_have_value("-0.25")  # a hand that clicks trembles
+    page.mouse.down()
     page.mouse.move(*(v - 10 * i for i, v in enumerate(place(number, 0.5, 0.5))))
     page.mouse.up()
     assert state(page)["kernel"][1] > -0.25
@@ -151,6 +158,11 @@ def test_numbers_are_pooled_as_they_are_typed(page_of):
     page.keyboard.type("77")
     expect(page.get_by_label("maximum, 3 × 3").locator("xpath=..")).to_contain_text("77")
     assert state(page)["numbers"][6 * 3 + 3] == 77
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("row 3, column 3")).to_have_value("0")
+    assert state(page)["numbers"][6 * 3 + 3] == 0
     page.get_by_role("button", name="gradient back").click()
     expect_note(page, "9 results sent back 1 each")
 
@@ -233,6 +245,10 @@ def test_above_the_maps_stands_what_a_channel_that_is_off_costs(page_of):
     maps.click(position={"x": 0.88 * box["width"], "y": 0.12 * box["height"]})  # channel 3
     expect(brief).to_contain_text("Off: first layer, channel 3")
     expect(brief).to_contain_text("Sandal loses most: ")
+    expect(brief).to_contain_text("Ankle boot's score for this drawing: ")
+    page.get_by_role("combobox", name="item of the test set").select_option("Trouser")
+    expect(brief).to_contain_text("Trouser's score for this drawing: ")
+    expect(brief).to_contain_text("Sandal loses most: ")
     page.get_by_role("button", name="clear").click()
     expect(brief).to_contain_text("The pad is empty, and the network must still name one of ten.")
 
@@ -257,6 +273,79 @@ def test_a_recorded_training_plays_and_is_scrubbed(page_of):
     page.get_by_role("button", name="play the recorded run").click()
     expect(accuracy).not_to_have_text(first)
     expect(page.get_by_role("button", name="train", exact=True)).to_have_count(0)  # it needs a kernel
+
+
+# A round that Python has trained, as it reaches the page.
+ROUND = """(images) => {
+    const { model } = document.querySelector("div[data-explorer]");
+    const weights = new DataView(new ArrayBuffer(4 * WEIGHTS));
+    model.set("round", { images, loss: 2, accuracy: 0.125, weights, error: "" });
+    model.hear();
+}""".replace("WEIGHTS", str(sum(parameter.numel() for parameter in FashionNet().parameters())))
+
+
+def test_the_recorded_run_can_be_played_beside_one_that_trains(watch, tmp_path):
+    html, file = latency.standalone([latency.make("training")]), tmp_path / "trains.html"
+    html = html.replace("on() {}", "on(name, hear) { this.hear = hear; }").replace("isStatic: true", "isStatic: false")
+    file.write_text(html)
+    watched = watch(file.as_uri())
+    page = watched.page
+    page.goto(file.as_uri())
+    scrub, accuracy = page.get_by_label("images seen"), page.get_by_text("test accuracy: ")
+    play, last = page.get_by_role("button", name="play the recorded run"), scrub.get_attribute("max")
+    for images in (0, 640, 1280):
+        page.evaluate(ROUND, images)
+    expect(accuracy).to_contain_text("12.5 %")
+    expect(scrub).to_have_attribute("max", "2")
+    play.click()
+    expect(scrub).to_have_attribute("max", last)
+    expect(accuracy).not_to_contain_text("12.5 %")
+    page.evaluate(ROUND, 1920)  # while it plays
+    expect(play).to_have_attribute("aria-pressed", "false")
+    expect(scrub).to_have_attribute("max", "3")
+    page.wait_for_timeout(800)  # longer than from one round of the recorded run to the next
+    expect(accuracy).to_contain_text("12.5 %")
+    watched.context.close()
+    watched.check()
+
+
+# The page is opened anew, and the model, which Python keeps, is not.
+ANEW = """(source) => {
+    const place = document.querySelector("div[data-explorer]"), { model } = place, el = document.createElement("div");
+    place.replaceChildren(el);
+    new Function(source.replace("export default", "return"))().render({ model, el });
+}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "lasting"),
+    [
+        ("kernel", lambda page: page.get_by_label("row 0, column 1").fill("-0.5"), "kernel"),
+        ("pooling", lambda page: page.get_by_label("row 0, column 1").fill("42"), "numbers"),
+        ("network", lambda page: page.get_by_role("button", name="invert").click(), "drawing"),
+        ("map", lambda page: page.get_by_role("button", name="next").click(), "item"),
+        ("attribution", lambda page: page.get_by_label("16 patches").click(), "kept"),
+    ],
+)
+def test_what_was_made_is_there_when_the_page_is_opened_anew(page_of, name, change, lasting):
+    page = page_of(name)
+    drawn(page)
+    before = state(page)
+    change(page)
+    drawn(page)
+    made = state(page)
+    assert made != before
+    page.evaluate(ANEW, module(latency.make(name).lesson))
+    drawn(page)
+    assert state(page)[lasting] == made[lasting]
+    if name == "kernel":
+        expect(page.get_by_role("combobox", name="kernel", exact=True)).to_have_value("yours")
+    if name in ("kernel", "pooling"):
+        expect(page.get_by_label("row 0, column 1")).to_have_value("-0.5" if name == "kernel" else "42")
+    if name == "attribution":
+        expect(page.get_by_text("You keep one patch of 16")).to_be_visible()
+    if name == "map":
+        expect(page.get_by_label(f"item {made['item']:,}, ").first).to_be_visible()
 
 
 @pytest.mark.parametrize("motion", [True, False], ids=["in motion", "at once"])
@@ -304,3 +393,20 @@ def test_a_stroke_that_ends_outside_the_pad_does_not_go_on(page_of):
     page.mouse.click(*place(pad, 0.8, 0.8))
     assert state(page)["drawing"][28 * 22 + 22] > 0.5
     assert state(page)["drawing"][28 * 13 + 13] == 0
+
+
+# --- Quizzes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_may_be_given_in_percent_and_what_is_none_is_asked_for_again(watch, tmp_path):
+    file = tmp_path / "quiz.html"
+    file.write_text(latency.standalone([quiz(6)]))
+    watched = watch(file.as_uri())
+    watched.page.goto(file.as_uri())
+    question = watched.page.locator("form", has_text="in percent?")
+    for text, said in [("sixty", "Type a number first, such as"), ("60 %", "✓ "), ("50%", "✗ "), ("60", "✓ ")]:
+        question.get_by_label("Your number:").fill(text)
+        question.get_by_role("button", name="Check").click()
+        expect(question.get_by_role("status")).to_contain_text(said)
+    watched.context.close()
+    watched.check()
